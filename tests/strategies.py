@@ -593,3 +593,33 @@ TIME_RULES = st.lists(
     min_size=1,
     max_size=6,
 )
+
+
+# -- manifests whose fields are of any type --------------------------------------------------------
+
+
+_ANYTHING = st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=3) | st.just({"a": 1})
+_ODD_METADATA = st.fixed_dictionaries(
+    {"name": st.text(min_size=1, max_size=4)},
+    optional={
+        "namespace": st.none() | st.text(max_size=3),
+        "annotations": _ANYTHING | st.dictionaries(st.text(max_size=3), _ANYTHING, max_size=2),
+        "labels": _ANYTHING,
+    },
+)
+_ODD_SPEC = _ANYTHING | st.fixed_dictionaries(
+    {},
+    optional={
+        "replicas": _ANYTHING,
+        "scaleTargetRef": _ANYTHING
+        | st.fixed_dictionaries({}, optional={"kind": _ANYTHING, "name": _ANYTHING}),
+    },
+)
+MANIFESTS_OF_ODD_FIELDS = st.fixed_dictionaries(
+    {
+        "apiVersion": st.sampled_from(["v1", "apps/v1", "autoscaling/v2", "é.example/v1"]),
+        "kind": st.text(min_size=1, max_size=4),
+        "metadata": _ODD_METADATA,
+    },
+    optional={"spec": _ODD_SPEC, "data": _ANYTHING},
+)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from reconciler.api.errors import BadInput, ClusterUnauthorized, Position, Problem, UsageError
 from reconciler.api.files import SourceFile
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import RedactedRepr, map_of
 from reconciler.cluster.endpoint import Endpoint
 from reconciler.cluster.kubeconfig import is_https
@@ -108,7 +109,7 @@ def load_access_providers(path: Path) -> AccessProviders:
     if body is None:
         start = Position(str(path), 1, 1)
         raise BadInput([Problem(start, "", "not a map with providers", '{"providers": [...]}')])
-    document = Document(str(path), 0, 1, body, source)
+    document = Document(str(path), 0, 1, Manifest(body), source)
     problems = [*builder.problems, *problems_by_schema(document, _SCHEMA)]
     if not problems:
         problems = _repeated(document)

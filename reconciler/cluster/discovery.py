@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from msgspec import Struct, convert, field
 
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import GroupKind, Object, ObjectKey, api_group, read_in_threads
 
 AGGREGATED = (
@@ -30,6 +32,16 @@ class GroupVersionKind(NamedTuple):
     @classmethod
     def of(cls, obj: Object) -> GroupVersionKind:
         return cls(obj["apiVersion"], obj["kind"])
+
+    @classmethod
+    def of_manifest(cls, manifest: Manifest) -> GroupVersionKind:
+        return _shared_kind(manifest.api_version, manifest.kind)
+
+
+@lru_cache(maxsize=512)
+def _shared_kind(api_version: str, kind: str) -> GroupVersionKind:
+    """Kinds are few, and what is of them may be much."""
+    return GroupVersionKind(api_version, kind)
 
 
 class RESTMapping(Struct, frozen=True):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.kinds import REPLICATED, RUN_PODS, ScaleTarget, scale_target, scaled_as
+from reconciler.api.kinds import REPLICATED, RUN_PODS, ScaleTarget, scaled_as
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey, map_of
 from reconciler.cluster.warnings import ServerWarnings
@@ -263,7 +263,7 @@ class _Limit(NamedTuple):
 def _limits(state: DesiredState) -> dict[ScaleTarget, _Limit]:
     found = {}
     for workload in state.workloads:
-        if target := scale_target(workload.template):
+        if target := workload.manifest.scale_target:
             spec = map_of(workload.template.get("spec"))
             limit = spec.get("maxReplicas", spec.get("maxReplicaCount", KEDA_DEFAULT))
             limit = limit if isinstance(limit, int) else KEDA_DEFAULT

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reconciler.api.kinds import ScaleTarget, has_bounds, scale_target, scaled_as
+from reconciler.api.kinds import ScaleTarget, has_bounds, scaled_as
 from reconciler.api.notices import NoticeCause, notice
-from reconciler.api.objects import ObjectKey, key_of
+from reconciler.api.objects import ObjectKey
 from reconciler.federation.lint import overrides_at
 from reconciler.federation.model import Workload
 from reconciler.federation.placements import Placement
@@ -26,9 +26,9 @@ def check_autoscalers(
     that scales nothing that the repository has, and of bounds that are to be divided and are not.
     """
     scalers: dict[ScaleTarget, Workload] = {
-        target: w for w in workloads if (target := scale_target(w.template))
+        target: w for w in workloads if (target := w.manifest.scale_target)
     }
-    places: Mapping[ObjectKey, Document] = {key_of(d.body): d for d in plain if scalers}
+    places: Mapping[ObjectKey, Document] = {d.key: d for d in plain if scalers}
     for workload in workloads if scalers else ():
         scaler = scalers.get(scaled_as(workload.key))
         if scaler is None:

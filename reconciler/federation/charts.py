@@ -14,6 +14,7 @@ from msgspec import field
 
 from reconciler.api.annotations import PREFIX
 from reconciler.api.files import SourceFile
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, ObjectKey, RedactedRepr, api_group, key_of, map_of
 from reconciler.federation.model import Cluster, Federation, PlacementTarget, Selector
 from reconciler.federation.placements import Placement, choose, wanted_placement
@@ -84,7 +85,7 @@ class ChartObject(RedactedRepr, frozen=True):
     document: Document
     chart: Chart
     clusters: frozenset[str]
-    forms: Mapping[str, Object] = {}
+    forms: Mapping[str, Manifest] = {}
     random: tuple[str, ...] = ()
     hook: bool = False
 

@@ -12,7 +12,7 @@ from reconciler.api.annotations import PREFIX
 from reconciler.api.errors import Problem
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.api.notices import NoticeCause, notice
-from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
+from reconciler.api.objects import ObjectKey, map_of, maps_of
 from reconciler.federation.autoscalers import check_autoscalers
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.karmada_kinds import CLUSTER_GROUP, Karmada
@@ -132,9 +132,7 @@ def compile_documents(
     check_seats(chosen, in_git, parts.clusters, faults)
     charts = _charts(parts.charts, placements, clusters, federation, faults)
     parts.plain += _of_charts(rendered, parts.plain, faults)
-    namespaces = {
-        d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
-    }
+    namespaces = {d.key.name: d for d in parts.plain if d.kind == "Namespace"}
     kinds = {**(discovered or {}), **_kinds_of_crds(parts.plain)}
     around = KubeFedContext(clusters, namespaces, federation.kubefed_labels, faults, kinds)
     workloads = [
@@ -144,7 +142,7 @@ def compile_documents(
     plain = [
         d
         for d in parts.plain
-        if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
+        if not (d.kind == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
     karmada = _karmada_rules(parts.karmada, clusters, federation, faults)
     made = {id(one.document): one for one in rendered}
@@ -200,9 +198,9 @@ def parse_clusters_of(parts: _Sorted, faults: ProblemCollector) -> dict[str, Clu
 def _sort(documents: Sequence[Document], faults: ProblemCollector) -> _Sorted:
     parts = _Sorted([], [], [], KubeFed(), Karmada(), [], [], [])
     # Type configurations come first: they tell which other groups hold federated kinds.
-    ordered = sorted(documents, key=lambda d: d.body["kind"] != "FederatedTypeConfig")
+    ordered = sorted(documents, key=lambda d: d.kind != "FederatedTypeConfig")
     for document in ordered:
-        group, kind = api_group(document.body["apiVersion"]), document.body["kind"]
+        group, kind = document.key.group_kind
         if group == OWN_GROUP:
             {
                 "Federation": parts.federations,
@@ -229,7 +227,7 @@ def _kinds_of_crds(documents: Sequence[Document]) -> dict[str, str]:
     """The kinds that the repository's own CRDs define, in their first served version."""
     found: dict[str, str] = {}
     for document in documents:
-        if document.body["kind"] == "CustomResourceDefinition":
+        if document.kind == "CustomResourceDefinition":
             spec = map_of(document.body.get("spec"))
             served = [v.get("name") for v in maps_of(spec.get("versions")) if v.get("served")]
             if served:
@@ -239,7 +237,7 @@ def _kinds_of_crds(documents: Sequence[Document]) -> dict[str, str]:
 
 
 def _name(document: Document) -> str:
-    return str(document.body["metadata"]["name"])
+    return document.key.name
 
 
 def _check_default_placement(
@@ -290,7 +288,8 @@ def _plain_workloads(
             )
             continue
         also = chart.body if chart else None
-        selected = [by_name[wanted]] if wanted else choose(placements, document.body, used, also)
+        about = document.manifest.about if placements and not wanted else {}
+        selected = [by_name[wanted]] if wanted else choose(placements, about, used, also)
         if wanted:
             used.add((wanted, -1))
         workload = _workload(document, selected, federation, faults)
@@ -359,7 +358,7 @@ def _of_charts(
     """The documents that Charts rendered; one that the repository has besides is a fault."""
     if not rendered:
         return []
-    others = {key_of(document.body): document for document in plain}
+    others = {document.key: document for document in plain}
     found: list[Document] = []
     for one in rendered:
         other = others.setdefault(one.key, one.document)
@@ -415,7 +414,7 @@ def _place_namespaces(
     """A Namespace that nothing places follows what lies in it; other manifests go nowhere."""
     if all(workload.target is not None for workload in workloads):
         return list(workloads)
-    documents = {key_of(d.body): d for d in plain}
+    documents = {d.key: d for d in plain}
     inside: dict[str, list[Workload]] = {}
     for workload in workloads:
         if workload.target is not None:
@@ -444,23 +443,19 @@ def _following(namespace: Workload, inside: Sequence[Workload]) -> Workload:
     return replace(namespace, target=target, follows=True)
 
 
-def _annotations(body: Object) -> dict[str, str]:
-    return dict(body["metadata"].get("annotations") or {})
-
-
 def _workload(
     document: Document,
     selected: list[Placement],
     federation: Federation,
     faults: ProblemCollector,
 ) -> Workload:
-    body, annotations = document.body, _annotations(document.body)
+    kind = document.kind
     workload = Workload(
-        key=key_of(body),
-        template=body,
+        key=document.key,
+        manifest=document.manifest,
         position=document.position(),
         target=federation.default_placement,
-        substitute_variables=annotations.get(PREFIX + "substitute") == "true",
+        substitute_variables=document.manifest.annotations.get(PREFIX + "substitute") == "true",
         dependencies=federation.dependencies,
     )
     if not selected:
@@ -479,13 +474,13 @@ def _workload(
             ),
         )
     if placement.replicas.mode == "Divided":
-        default = 1 if body["kind"] in REPLICATED else None
-        replicas = map_of(body.get("spec")).get("replicas", default)
+        default = 1 if kind in REPLICATED else None
+        replicas = map_of(document.body.get("spec")).get("replicas", default)
         if replicas is None:
             faults.problem(
                 placement.document,
                 ("spec", "replicas", "mode"),
-                f"{body['kind']} {_name(document)} has no spec.replicas to divide",
+                f"{kind} {_name(document)} has no spec.replicas to divide",
                 "Duplicated, or a selection of workloads only",
             )
     prune = spec.get("prune") or {}
@@ -536,9 +531,7 @@ def _check_collisions(
             continue
         # One document twice was told when they were read. (All that was built has one position.)
         plain = not (workload.kubefed or other.kubefed)
-        if not (plain and workload.key == other.key) and (
-            here is there or key_of(here.body) != key_of(there.body)
-        ):
+        if not (plain and workload.key == other.key) and (here is there or here.key != there.key):
             plainly = "plainly and federated" if workload.kubefed != other.kubefed else "in default"
             how = "by two federated objects" if workload.kubefed and other.kubefed else plainly
             faults.problem(

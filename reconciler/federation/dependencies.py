@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from reconciler.api.kinds import scale_target, scaled_as
+from reconciler.api.kinds import scaled_as
 from reconciler.api.objects import ObjectKey, map_of
 from reconciler.federation.model import PlacementTarget, Selector, Workload
 from reconciler.federation.references import ACCOUNT, CLUSTER_WIDE, has_needs, named_in
@@ -73,7 +73,7 @@ class _Index:
         for one in workloads:
             if one.key.group_kind == ("", "Service"):
                 self._services[one.key.with_namespace.namespace].append(one)
-            if target := scale_target(one.template):
+            if target := one.manifest.scale_target:
                 self._scalers[target].append(one.key)
 
     def namespace_of(self, workload: Workload) -> ObjectKey | None:

@@ -24,9 +24,9 @@ class Karmada:
 
     def take(self, document: Document) -> bool:
         """Whether the document is one of Karmada's policies, which is then kept."""
-        if api_group(document.body["apiVersion"]) != POLICY_GROUP:
+        if document.key.group != POLICY_GROUP:
             return False
-        kept = self.overrides if document.body["kind"] in OVERRIDE_KINDS else self.policies
+        kept = self.overrides if document.kind in OVERRIDE_KINDS else self.policies
         kept.append(document)
         return True
 

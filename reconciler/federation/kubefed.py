@@ -12,8 +12,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS
+from reconciler.api.manifest import Manifest
 from reconciler.api.notices import NoticeCause, notice
-from reconciler.api.objects import DEFAULT_NAMESPACE, Object, api_group, key_of, map_of
+from reconciler.api.objects import DEFAULT_NAMESPACE, Object, key_of, map_of
 from reconciler.federation.lint import (
     lint_counts,
     lint_federated,
@@ -64,9 +65,9 @@ class KubeFed(Struct):
 
     def take(self, document: Document) -> bool:
         """Whether the document is one of KubeFed's, which is then kept."""
-        group, kind = api_group(document.body["apiVersion"]), document.body["kind"]
+        group, kind = document.key.group_kind
         if group == TYPES_GROUP and kind == "FederatedNamespace":
-            name = document.body["metadata"]["name"]
+            name = document.key.name
             if self.namespaces.setdefault(name, document) is not document:
                 self.duplicates.append(document)
         elif group == TYPES_GROUP or self._is_configured(group, kind):
@@ -232,7 +233,7 @@ def _workload(
     annotations = document.body["metadata"].get("annotations") or {}
     return Workload(
         key=key_of(template),
-        template=template,
+        manifest=Manifest(template),
         position=document.position(),
         target=target,
         overrides=_overrides(document, context),

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from reconciler.api.errors import Position, Problem
+from reconciler.api.manifest import Manifest
 from reconciler.api.notices import Notice
 from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr
 from reconciler.git.source_rules import SourceRules
@@ -597,8 +598,9 @@ class Override(Struct, frozen=True):
 class Workload(RedactedRepr, frozen=True):
     """One object to distribute: its template, where it may go, and how it differs by cluster.
 
-    ``key`` is the target object's; ``template`` a whole object (apiVersion, kind, metadata) as it
-    would be written to a cluster before overrides. ``position`` is its first line in Git.
+    ``key`` is the target object's; ``manifest`` a whole object (apiVersion, kind, metadata) as it
+    would be written to a cluster before overrides, the ``template``. ``position`` is its first line
+    in Git.
     ``retain`` are JSON pointers of fields that the member cluster owns once the object exists.
     ``namespace_placement`` is the FederatedNamespace's placement which this one is narrowed to.
     ``follows``: no rule places it, and it goes where its ``leaders`` go, the workloads that need
@@ -618,7 +620,7 @@ class Workload(RedactedRepr, frozen=True):
     """
 
     key: ObjectKey
-    template: Object
+    manifest: Manifest
     position: Position
     target: PlacementTarget | None
     namespace_placement: PlacementTarget | None = None
@@ -647,14 +649,19 @@ class Workload(RedactedRepr, frozen=True):
     suspended_everywhere: bool = False
     chart: str = ""
     only_in: frozenset[str] | None = None
-    forms: Mapping[str, Object] = {}
+    forms: Mapping[str, Manifest] = {}
     random: tuple[str, ...] = ()
     hook: bool = False
     remove_record: bool = False
 
-    def form_in(self, cluster: str) -> Object:
+    @property
+    def template(self) -> Object:
+        """All of the manifest, parsed. To ask for what that knows is cheaper."""
+        return self.manifest.object
+
+    def form_in(self, cluster: str) -> Manifest:
         """The template in that cluster."""
-        return self.forms.get(cluster, self.template)
+        return self.forms.get(cluster, self.manifest)
 
     @property
     def is_given_up(self) -> bool:

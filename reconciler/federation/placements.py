@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import PREFIX
 from reconciler.api.notices import NoticeCause, notice
-from reconciler.api.objects import Object, first_few, map_of
+from reconciler.api.objects import Object, first_few
 from reconciler.federation.drift import check_ignored, misfits
 from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.lint import lint_placement, lint_tolerations
@@ -207,7 +207,7 @@ def _replicas(
 
 def wanted_placement(document: Document) -> str:
     """The Placement that a manifest asks for by its annotation; empty: none."""
-    annotations = map_of(document.body["metadata"].get("annotations"))
+    annotations = document.manifest.annotations
     return str(annotations.get(PREFIX + "placement") or "")
 
 
@@ -250,8 +250,9 @@ def with_ignored(
         return list(workloads)
     found = []
     for workload in workloads:
+        about = workload.manifest.about if federation.ignore else {}
         for number, rule in enumerate(federation.ignore):
-            if all(_score(entry, workload.template) is None for entry in rule.select):
+            if all(_score(entry, about) is None for entry in rule.select):
                 continue
             used.add(number)
             place = ("spec", "ignore", number, "paths")

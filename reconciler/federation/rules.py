@@ -106,13 +106,13 @@ def windows_of(document: Document, faults: ProblemCollector) -> tuple[Window, ..
 
 def listing_federation(documents: Sequence[Document]) -> Document | None:
     """The Federation, where it has the host list clusters."""
-    return next((d for d in documents if _lists_clusters(d.body)), None)
+    return next((d for d in documents if _lists_clusters(d)), None)
 
 
-def _lists_clusters(body: Object) -> bool:
-    if body["kind"] != "Federation" or api_group(body["apiVersion"]) != OWN_GROUP:
+def _lists_clusters(document: Document) -> bool:
+    if document.key.group_kind != (OWN_GROUP, "Federation"):
         return False
-    return bool(((body.get("spec") or {}).get("inventory") or {}).get("clusterProfiles"))
+    return bool(((document.body.get("spec") or {}).get("inventory") or {}).get("clusterProfiles"))
 
 
 def inventory_not_asked(document: Document | None) -> tuple[Notice, ...]:

@@ -58,7 +58,8 @@ def with_hidden(
     decrypted = {document.file for document in documents if document.source.decrypted}
     sensitive = []
     for workload in workloads:
-        hidden = set(hidden_in(workload.key.group_kind, rules, workload.template))
+        marked = workload.manifest.annotations.get(SENSITIVE) == "true"
+        hidden = {*hidden_in(workload.key.group_kind, rules), *(WHOLE if marked else ())}
         if workload.position.file in decrypted:
             hidden.update(WHOLE)
         hidden.update(

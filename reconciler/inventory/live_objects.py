@@ -13,6 +13,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from sys import intern
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -277,7 +278,7 @@ class _Look:
         return self._take_read(parts, metadata) if sound else self._take_whole(item)
 
     def _take_read(self, parts: Mapping[str, Raw], metadata: _Metadata) -> bool:
-        namespace = metadata.namespace or ""
+        namespace = intern(metadata.namespace or "")
         key = ObjectKey(self._group, self._resource.kind, namespace, metadata.name)
         labels, annotations = metadata.labels or {}, metadata.annotations or {}
         if not is_marked(labels, annotations, self._applyset, key):

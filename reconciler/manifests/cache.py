@@ -1,7 +1,7 @@
 """Parsed manifests by Git blob: what did not change in Git need not be parsed again.
 
-The file holds JSON, made by the same version of this tool with the same schemas; anything else in
-it is ignored. It is only ever a shortcut, and never holds a Secret.
+The file holds a checksum and JSON, made by the same version of this tool with the same schemas;
+anything else in it is ignored. It is only ever a shortcut, and never holds a Secret.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from zlib import crc32
 
-import orjson
-from msgspec import DecodeError, Struct
+import msgspec
+from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 
 from reconciler import __version__
 from reconciler.api.files import SourceFile
+from reconciler.api.manifest import Manifest
 from reconciler.manifests.document import Document
 from reconciler.manifests.own_schemas import schema_folder
 
@@ -25,7 +26,7 @@ CHECKS = 3
 MAX_CACHE_BYTES = 256 * 1024 * 1024
 
 
-_Entry = tuple[int, int, int, tuple[str | int, ...], dict[str, Any]]
+_Entry = tuple[int, int, int, tuple[str | int, ...], Raw]
 """Of a document: its index, line, column, prefix and body."""
 
 
@@ -35,6 +36,8 @@ class _Stored(Struct, frozen=True):
 
 
 _DECODER = Decoder(_Stored)
+_CHECKSUM_BYTES = 4
+"""Before the JSON: most of that is parsed much later, or never, and must not be damaged then."""
 
 
 class ParseCache:
@@ -55,22 +58,25 @@ class ParseCache:
             return None
         self._new[file.blob] = entries
         return [
-            Document(file.path, index, line, body, file, prefix, column)
+            Document(file.path, index, line, Manifest.of_json(body), file, prefix, column)
             for index, line, column, prefix, body in entries
         ]
 
     def remember(self, file: SourceFile, documents: list[Document]) -> None:
         """Keep the documents of a file without fault, unless there is a Secret among them."""
-        if file.blob is None or any("Secret" in d.body["kind"] for d in documents):
+        if file.blob is None or any("Secret" in d.kind for d in documents):
             return
-        self._new[file.blob] = [(d.index, d.line, d.column, d.prefix, d.body) for d in documents]
+        self._new[file.blob] = [
+            (d.index, d.line, d.column, d.prefix, Raw(d.manifest.json)) for d in documents
+        ]
         self._grown = True
 
     def save(self) -> None:
         """Replace the file, if anything is new or much of it is no longer needed."""
         if not self._grown and len(self._new) * 2 > len(self._old):
             return
-        data = orjson.dumps({"made": _stamp(), "blobs": self._new})
+        text = msgspec.json.encode(_Stored(_stamp(), self._new))
+        data = crc32(text).to_bytes(_CHECKSUM_BYTES) + text
         if len(data) > MAX_CACHE_BYTES:
             return
         try:
@@ -89,7 +95,11 @@ class ParseCache:
         try:
             if self._path.stat().st_size > MAX_CACHE_BYTES:
                 return {}
-            stored = _DECODER.decode(self._path.read_bytes())
+            data = memoryview(self._path.read_bytes())
+            checksum, text = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
+            if crc32(text) != int.from_bytes(checksum):
+                return {}
+            stored = _DECODER.decode(text)
         except (OSError, DecodeError, RecursionError):
             return {}
         return stored.blobs if stored.made == _stamp() else {}

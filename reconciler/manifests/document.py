@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.api.errors import Position
 from reconciler.api.files import SourceFile
-from reconciler.api.objects import Object
+from reconciler.api.manifest import Manifest
+from reconciler.api.objects import Object, ObjectKey
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A manifest: ``body`` is its JSON, ``line`` its first line, ``index`` its place in the file.
+    """A manifest, its first ``line`` and its place (``index``) in the file.
 
     Positions within it are worked out only when asked for, by parsing the file once more; most
     runs never ask. ``prefix`` leads to an item of a ``kind: List``.
@@ -25,10 +26,24 @@ class Document:
     file: str
     index: int
     line: int
-    body: Object = field(hash=False, repr=False)
+    manifest: Manifest = field(hash=False, repr=False)
     source: SourceFile = field(repr=False, hash=False, compare=False)
     prefix: tuple[str | int, ...] = ()
     column: int = 1
+
+    @property
+    def body(self) -> Object:
+        """All of it, parsed. To ask for what ``manifest`` knows is cheaper."""
+        return self.manifest.object
+
+    @property
+    def key(self) -> ObjectKey:
+        """Raises KeyError where a document that was not checked has none."""
+        return self.manifest.key
+
+    @property
+    def kind(self) -> str:
+        return self.manifest.kind
 
     def position(self, *path: str | int, key: bool = False) -> Position:
         """Where the value at ``path`` begins, or (``key``) the key that names it.

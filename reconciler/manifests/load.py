@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import Position, Problem
 from reconciler.api.files import SourceFile
+from reconciler.api.manifest import Manifest
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import ObjectKey, key_of
+from reconciler.api.objects import ObjectKey
 from reconciler.manifests.builtin_schemas import type_problems
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.document import Document
@@ -208,7 +209,9 @@ def _parse(file: SourceFile, text: str) -> _Read:
             if not isinstance(value, dict):
                 problems.append(_no_map(position))
                 continue
-            whole = Document(file.path, index, position.line, value, file, column=position.column)
+            whole = Document(
+                file.path, index, position.line, Manifest(value), file, column=position.column
+            )
             for document in unfolded(whole):
                 if isinstance(document, Problem):
                     problems.append(document)
@@ -296,7 +299,13 @@ def unfolded(document: Document) -> Iterator[Document | Problem]:
         prefix = (*document.prefix, "items", number)
         start = document.position("items", number)
         inner = Document(
-            document.file, document.index, start.line, item, document.source, prefix, start.column
+            document.file,
+            document.index,
+            start.line,
+            Manifest(item),
+            document.source,
+            prefix,
+            start.column,
         )
         yield from unfolded(inner)
 
@@ -330,7 +339,7 @@ def _syntax_hint(text: str, line: int) -> str:
 def _duplicates(documents: list[Document]) -> Iterator[Problem]:
     first: dict[ObjectKey, Document] = {}
     for document in documents:
-        key = key_of(document.body)
+        key = document.key
         other = first.setdefault(key, document)
         if other is not document:
             yield Problem(

@@ -24,6 +24,7 @@ from ruamel.yaml.error import YAMLError
 
 from reconciler.api.errors import Position, Problem
 from reconciler.api.files import SourceFile
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, RedactedRepr, value_at
 from reconciler.manifests.conversions import Conversion, conversion_of
 from reconciler.manifests.document import Document
@@ -121,7 +122,7 @@ def _documents(file: SourceFile, text: str) -> list[Document]:
             value = builder.build(node)
             if isinstance(value, dict):
                 line = node.start_mark.line + 1
-                whole = Document(file.path, index, line, value, file)
+                whole = Document(file.path, index, line, Manifest(value), file)
                 found += [one for one in unfolded(whole) if isinstance(one, Document)]
     except yaml.YAMLError:
         return []

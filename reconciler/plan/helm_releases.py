@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from reconciler.api.annotations import PART_OF
 from reconciler.api.errors import ApiError
+from reconciler.api.manifest import Manifest
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of
 from reconciler.cluster.client import Member
@@ -32,11 +33,13 @@ def records_to_remove(
     return [
         DesiredObject(
             ObjectKey("", "Secret", str(record["metadata"].get("namespace")), name),
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": name, "namespace": record["metadata"].get("namespace")},
-            },
+            Manifest(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "metadata": {"name": name, "namespace": record["metadata"].get("namespace")},
+                }
+            ),
             one.position,
             hidden=("/data", "/stringData"),
         )

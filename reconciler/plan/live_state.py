@@ -147,14 +147,14 @@ def observe_all(
     ``partly``: clusters that this run does not plan, of which only the workloads matter whose
     replicas are shared out over all, or that may take over from others.
     """
-    shared = {GroupVersionKind.of(w.template) for w in shared_workloads(state)}
+    shared = {GroupVersionKind.of_manifest(w.manifest) for w in shared_workloads(state)}
     if state.divides_autoscalers:
         from reconciler.scheduler.autoscaler_bounds import divided_autoscalers
 
-        shared |= {GroupVersionKind.of(w.template) for w in divided_autoscalers(state)}
+        shared |= {GroupVersionKind.of_manifest(w.manifest) for w in divided_autoscalers(state)}
     # Such may be where they usually are not.
-    spread_kinds = {GroupVersionKind.of(w.template) for w in spread_workloads(state)} | {
-        GroupVersionKind.of(w.template)
+    spread_kinds = {GroupVersionKind.of_manifest(w.manifest) for w in spread_workloads(state)} | {
+        GroupVersionKind.of_manifest(w.manifest)
         for w in shared_workloads(state)
         if w.replicas.mode in ("KubeFed", "Karmada")
     }
@@ -267,7 +267,7 @@ def kinds_of(rendering: Rendering) -> dict[str, set[GroupVersionKind]]:
     for objects in rendering.objects.values():
         # Most clusters have the very same objects.
         if id(objects) not in found:
-            found[id(objects)] = {GroupVersionKind.of(desired.body) for desired in objects}
+            found[id(objects)] = {GroupVersionKind.of_manifest(d.manifest) for d in objects}
     return {name: found[id(objects)] for name, objects in rendering.objects.items()}
 
 
@@ -297,9 +297,10 @@ def live_workloads(
             SoughtObject(resource, key)
             for key, workload in shared.items()
             if key not in members
-            and GroupVersionKind.of(workload.template) not in one.observation.failed
+            and (kind := GroupVersionKind.of_manifest(workload.manifest))
+            not in one.observation.failed
             and one.cluster.name in possible.get(key, ())
-            and (resource := one.observation.discovery.find(GroupVersionKind.of(workload.template)))
+            and (resource := one.observation.discovery.find(kind))
         ]
         try:
             lookup = find_by_name(one.member, sought)

@@ -10,14 +10,7 @@ import orjson
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.api.kinds import (
-    REPLICAS,
-    REPLICATED,
-    RUN_PODS,
-    ScaleTarget,
-    scale_target,
-    scaled_as,
-)
+from reconciler.api.kinds import REPLICAS, REPLICATED, RUN_PODS, ScaleTarget, scaled_as
 from reconciler.api.moves import (
     Degraded,
     Move,
@@ -210,7 +203,7 @@ def _workloads_by_key(state: DesiredState) -> Mapping[ObjectKey, Workload]:
 
 @remembered
 def _scalers_by_target(state: DesiredState) -> Mapping[ScaleTarget | None, ObjectKey]:
-    return {scale_target(workload.template): workload.key for workload in state.workloads}
+    return {workload.manifest.scale_target: workload.key for workload in state.workloads}
 
 
 @remembered

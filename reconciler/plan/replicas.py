@@ -57,7 +57,7 @@ def replicas_in(rendering: Rendering) -> Mapping[ObjectKey, Mapping[str, int]]:
     counts: dict[ObjectKey, dict[str, int]] = {}
     for name, objects in _with_replicas(rendering).items():
         for desired in objects:
-            replicas = stated_replicas(desired.body)
+            replicas = desired.manifest.stated_replicas
             if replicas is not None:
                 counts.setdefault(desired.key, {})[name] = replicas
     return counts

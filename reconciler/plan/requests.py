@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -33,6 +33,7 @@ from reconciler.render.render import DesiredObject
 PROTECT = "federation.reconciler.dev/protect"
 ORPHAN = "federation.reconciler.dev/orphan"
 PROPAGATION = "federation.reconciler.dev/prune-propagation"
+_DEFINITION = "CustomResourceDefinition"
 
 
 class ApplyTarget(RedactedRepr, frozen=True):
@@ -40,7 +41,7 @@ class ApplyTarget(RedactedRepr, frozen=True):
 
     ``resource`` is None where the member does not serve the kind (yet); ``applyset`` is what it
     becomes a member of. ``takes_count``: its replicas were scaled by somebody else, who does not
-    do so any more, and are Git's again. ``stated`` are the replicas in Git, if any.
+    do so any more, and are Git's again.
     """
 
     desired: DesiredObject
@@ -49,21 +50,26 @@ class ApplyTarget(RedactedRepr, frozen=True):
     resource: RESTMapping | None
     applyset: str
     takes_count: bool = False
-    stated: int | None = None
+
+    @property
+    def stated(self) -> int | None:
+        """The replicas in Git, if any."""
+        return self.desired.manifest.stated_replicas
 
     @property
     def body(self) -> Object:
         """What is applied, made anew for whoever asks: most of them only take its digest, and a
         hundred thousand would take as much memory as all of Git. What is inside is Git's own."""
         desired, namespace = self.desired, self.key.namespace
-        metadata = dict(desired.body["metadata"])
+        whole = desired.body
+        metadata = dict(whole["metadata"])
         metadata.pop("namespace", None)
         if namespace:
             metadata["namespace"] = namespace
         if marks := _marks(desired):
             # Kept on the object, because its manifest will be gone when it is to be pruned.
             metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
-        body = {**_as_kept(desired.body), "metadata": metadata}
+        body = {**_as_kept(whole), "metadata": metadata}
         body.pop("status", None)
         return with_membership(body, self.key, self.applyset)
 
@@ -79,7 +85,7 @@ def target_of(
     A namespaced object without a namespace goes to ``default``, as with kubectl; a namespace on a
     cluster-scoped one is dropped. ``crds`` are the kinds that this plan itself introduces.
     """
-    kind = GroupVersionKind(desired.body["apiVersion"], desired.key.kind)
+    kind = GroupVersionKind.of_manifest(desired.manifest)
     resource = discovery.find(kind)
     scope = resource or crds.get(kind)
     namespace = desired.key.namespace
@@ -88,8 +94,7 @@ def target_of(
     key = desired.key
     if namespace != key.namespace:
         key = key._replace(namespace=namespace)
-    stated = stated_replicas(desired.body)
-    return ApplyTarget(desired, key, kind, resource, applyset, stated=stated)
+    return ApplyTarget(desired, key, kind, resource, applyset)
 
 
 def _marks(desired: DesiredObject) -> dict[str, str]:
@@ -120,14 +125,19 @@ def _as_kept(body: Object) -> Object:
     return {**kept, "data": {**data, **encoded}} if encoded else kept
 
 
-def crds_in(bodies: list[Object]) -> dict[GroupVersionKind, RESTMapping]:
+def crds_wanted(desired: Iterable[DesiredObject]) -> dict[GroupVersionKind, RESTMapping]:
+    """As ``crds_in``, of desired objects."""
+    return crds_in([one.body for one in desired if one.manifest.kind == _DEFINITION])
+
+
+def crds_in(bodies: Iterable[Object]) -> dict[GroupVersionKind, RESTMapping]:
     """The kinds that the CustomResourceDefinitions among ``bodies`` introduce.
 
     A version that is not served is kept for what is stored, and nobody can ask for it.
     """
     found = {}
     for body in bodies:
-        if body.get("kind") != "CustomResourceDefinition":
+        if body.get("kind") != _DEFINITION:
             continue
         spec = map_of(body.get("spec"))
         names = map_of(spec.get("names"))
@@ -195,7 +205,7 @@ def request_for(
 
 def _count_remarks(desired: DesiredObject, now: int, *, kept: bool) -> Iterator[Notice]:
     key = desired.key
-    stated, scaler = stated_replicas(desired.body), desired.autoscaler
+    stated, scaler = desired.manifest.stated_replicas, desired.autoscaler
     if stated is not None and scaler and now == 0 and scaler.startswith("Horizontal"):
         yield notice(NoticeCause.REPLICAS_STAY_ZERO, subject=key, scaler=scaler, stated=stated)
     elif stated not in (None, now) and not scaler:
@@ -217,7 +227,7 @@ def leaves_count(desired: DesiredObject, live: Object) -> bool:
     if not desired.autoscaler:
         return True
     ours = stated_replicas(live) == 0 and not count_owners(live)
-    return stated_replicas(desired.body) != 0 and not ours
+    return desired.manifest.stated_replicas != 0 and not ours
 
 
 def count_owners(live: Object) -> list[Object]:

@@ -10,7 +10,7 @@ from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMappin
 from reconciler.inventory.observe import Observation
 from reconciler.plan.diff import request_bytes
 from reconciler.plan.prune import NAMESPACE
-from reconciler.plan.requests import ApplyTarget, crds_in, target_of
+from reconciler.plan.requests import ApplyTarget, crds_wanted, target_of
 from reconciler.render import run_once
 from reconciler.render.render import DesiredObject
 
@@ -62,9 +62,9 @@ class Targets(RedactedRepr, frozen=True):
 
 def targets_of(desired: Sequence[DesiredObject], discovery: Discovery, applyset: str) -> Targets:
     """As one member serves the kinds."""
-    crds = crds_in([one.body for one in desired])
+    crds = crds_wanted(desired)
     found = tuple(target_of(one, discovery, crds, applyset) for one in desired)
-    once = tuple(target for target in found if run_once.runs_once(target.desired.body))
+    once = tuple(t for t in found if run_once.may_run_once(t.key) and run_once.runs_once(t.body))
     return Targets(
         desired,
         {target.key: target for target in found},
@@ -92,7 +92,7 @@ class TargetsOfRun:
     def of(self, desired: Sequence[DesiredObject], discovery: Discovery, applyset: str) -> Targets:
         """As ``targets_of``."""
         if id(desired) not in self._kinds:
-            kinds = dict.fromkeys(GroupVersionKind.of(one.body) for one in desired)
+            kinds = dict.fromkeys(GroupVersionKind.of_manifest(one.manifest) for one in desired)
             self._kinds[id(desired)] = (desired, tuple(kinds))
         _, kinds_of_these = self._kinds[id(desired)]
         known = (id(desired), applyset, *map(discovery.find, kinds_of_these))

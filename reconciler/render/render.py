@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from reconciler.api.annotations import PREFIX, STEERING
 from reconciler.api.errors import Position, Problem
 from reconciler.api.json_pointer import join_pointer, split_pointer
-from reconciler.api.kinds import REPLICAS, scale_target, scaled_as
+from reconciler.api.kinds import REPLICAS, scaled_as
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of
 from reconciler.federation.lint import VARIABLE
 from reconciler.federation.model import (
@@ -55,7 +56,7 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     workloads = {workload.key: workload for workload in state.workloads}
     objects: dict[str, list[DesiredObject]] = {name: [] for name in clusters}
     problems: list[Problem] = []
-    bases: dict[int, Object] = {}
+    bases: dict[int, Manifest] = {}
     for assignment in assignments:
         newest = workloads[assignment.workload]
         alike: dict[tuple[object, ...], DesiredObject] = {}
@@ -74,23 +75,33 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
                 base = bases.get(id(form))
                 if base is None:
                     base = bases[id(form)] = _without_steering(form)
-                one = workload if form is workload.template else replace(workload, template=form)
-                body = _render_one(one, base, cluster, operations, count, problems)
-                if bounds is not None:
-                    body = _with_bounds(body, bounds)
-                desired = _desired(one, body, bounds_divided=bounds is not None)
+                one = workload if form is workload.manifest else replace(workload, manifest=form)
+                made = base
+                if (
+                    count is not None
+                    or bounds is not None
+                    or operations
+                    or one.substitute_variables
+                ):
+                    body = base.object
+                    changed = _render_one(one, body, cluster, operations, count, problems)
+                    if bounds is not None:
+                        changed = _with_bounds(changed, bounds)
+                    if changed is not body:
+                        made = Manifest(changed)
+                desired = _desired(one, made, bounds_divided=bounds is not None)
                 if not workload.substitute_variables:
                     alike[looks] = desired
-            if desired.body is not bases[id(form)] or workload.kubefed:
+            if desired.manifest is not bases[id(form)] or workload.kubefed:
                 problems += _content_problems(workload, cluster, desired.body)
             objects[name].append(desired)
         if newest.overrides:
             for name in assignment.spare:
                 count = duplicated_count(newest, name)
-                base = _without_steering(newest.form_in(name))
+                body = _without_steering(newest.form_in(name)).object
                 operations = tuple(_operations(newest.overrides, clusters[name]))
-                _render_one(newest, base, clusters[name], operations, count, problems)
-    scaled = any(scale_target(workload.template) for workload in state.workloads)
+                _render_one(newest, body, clusters[name], operations, count, problems)
+    scaled = any(workload.manifest.scale_target for workload in state.workloads)
     return Rendering(_arranged(objects, scaled=scaled), tuple(sorted(set(problems))))
 
 
@@ -110,18 +121,21 @@ def _arranged(
     return found
 
 
-def _desired(workload: Workload, body: Object, *, bounds_divided: bool) -> DesiredObject:
+def _desired(workload: Workload, manifest: Manifest, *, bounds_divided: bool) -> DesiredObject:
     """With what the object's own annotations say, which an override may have set."""
-    says = body["metadata"].get("annotations") or {}
+    says = manifest.annotations
 
     def asked(name: str) -> bool:
         return says.get(PREFIX + name) == "true"
 
     return DesiredObject(
         key=workload.key,
-        body=body,
+        manifest=manifest,
         position=workload.position,
-        retain=(*(_retained(workload, body) if workload.retain else ()), *workload.random),
+        retain=(
+            *(_retained(workload, manifest.object) if workload.retain else ()),
+            *workload.random,
+        ),
         force_conflicts=workload.force_conflicts or asked("force-conflicts"),
         recreate=workload.recreate or asked("recreate"),
         protect=workload.protect or asked("protect"),
@@ -134,7 +148,7 @@ def _desired(workload: Workload, body: Object, *, bounds_divided: bool) -> Desir
         abort_on_conflict=workload.abort_on_conflict,
         random=workload.random,
         chart=workload.chart,
-        hook=hook_weight(body) if workload.hook else None,
+        hook=hook_weight(manifest.object) if workload.hook else None,
         remove_record=workload.remove_record,
         bounds_divided=bounds_divided,
     )
@@ -167,7 +181,7 @@ def _values(value: Any, steps: Sequence[str]) -> list[Any]:
 
 def _left_to_autoscalers(objects: Sequence[DesiredObject]) -> list[DesiredObject]:
     """The objects of one cluster; replicas that one of them scales there are retained."""
-    scalers = {target: d.key for d in objects if (target := scale_target(d.body))}
+    scalers = {target: d.key for d in objects if (target := d.manifest.scale_target)}
     return [
         replace(
             desired,
@@ -180,15 +194,16 @@ def _left_to_autoscalers(objects: Sequence[DesiredObject]) -> list[DesiredObject
     ]
 
 
-def _without_steering(template: Object) -> Object:
-    annotations = template["metadata"].get("annotations") or {}
-    if not any(name in annotations for name in _STEERING):
-        return template
+def _without_steering(manifest: Manifest) -> Manifest:
+    annotations = manifest.annotations
+    if not annotations or not any(name in annotations for name in _STEERING):
+        return manifest
+    template = manifest.object
     kept = {k: v for k, v in annotations.items() if k not in _STEERING}
     metadata = {k: v for k, v in template["metadata"].items() if k != "annotations"}
     if kept:
         metadata["annotations"] = kept
-    return {**template, "metadata": metadata}
+    return Manifest({**template, "metadata": metadata})
 
 
 def _render_one(
@@ -315,7 +330,7 @@ class DesiredObject(RedactedRepr, frozen=True):
     """
 
     key: ObjectKey
-    body: Object
+    manifest: Manifest
     position: Position
     retain: tuple[str, ...] = ()
     autoscaler: str = ""
@@ -334,3 +349,8 @@ class DesiredObject(RedactedRepr, frozen=True):
     hook: int | None = None
     remove_record: bool = False
     bounds_divided: bool = False
+
+    @property
+    def body(self) -> Object:
+        """All of it, parsed. To ask for what ``manifest`` knows is cheaper."""
+        return self.manifest.object

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import orjson
 
-from reconciler.api.objects import Object, api_group, map_of
+from reconciler.api.objects import Object, ObjectKey, api_group, map_of
 from reconciler.cluster.kstatus import has_finished
 from reconciler.federation.model import Workload
 from reconciler.inventory.observe import Observation
@@ -23,6 +23,11 @@ RERUN = "federation.reconciler.dev/rerun-when-gone"
 
 _NOT_CONTENT = ("ttlSecondsAfterFinished", "suspend")
 """Of a spec: how long it is kept, and whether it may begin."""
+
+
+def may_run_once(key: ObjectKey) -> bool:
+    """Whether objects of its kind do, or may."""
+    return key.group_kind in (("batch", "Job"), ("", "Pod"))
 
 
 def runs_once(body: Object) -> bool:

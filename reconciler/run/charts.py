@@ -6,6 +6,7 @@ own, which is asked first. Equal inputs are rendered once.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import posixpath
 import time
@@ -21,6 +22,7 @@ from reconciler.api.errors import ClusterError, Position, Problem, with_hint
 from reconciler.api.files import SourceFile
 from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED
+from reconciler.api.manifest import Manifest
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import (
     GroupKind,
@@ -356,7 +358,7 @@ def _render(one: _Prepared, work: _Work, versions: Versions, *, asked: bool) -> 
                 chart,
                 frozenset(name for group, _ in found for name in group.clusters),
                 {
-                    name: document.body
+                    name: document.manifest
                     for group, document in found[1:]
                     if document.body != first.body
                     for name in group.clusters
@@ -481,7 +483,7 @@ def _problem_of_value(one: _Prepared, group: _Group, fault: ValueFault, work: _W
         for name in reversed(layer.files):
             if _has(work.values[name], path):
                 place = _found(work.values[name], path)
-                file = Document(name, 0, 1, {}, work.files[name])
+                file = Document(name, 0, 1, Manifest({}), work.files[name])
                 return Problem(file.position(*place), _dotted(place), message)
     hint = f"for {first_few(list(group.clusters))}, at {fault.pointer or 'its values'}"
     return Problem(chart.document.position("spec", "values"), "$.spec.values", message, "", hint)
@@ -574,7 +576,8 @@ def _documents(one: _Prepared, result: RenderedChart, work: _Work) -> list[Docum
             metadata["namespace"] = chart.release.namespace
         if one.traits.random:
             _without_string_data(body)
-        found.append(document)
+        # What the other one knows of itself was read before that.
+        found.append(dataclasses.replace(document, manifest=Manifest(body)))
     return found
 
 

@@ -195,7 +195,7 @@ def decide_fleet(
     live, foreign_objects = live_workloads(state, fleet.usual, seen)
     # Of a cluster whose workloads could not be listed nobody knows what it runs.
     moving = {
-        GroupVersionKind.of(w.template)
+        GroupVersionKind.of_manifest(w.manifest)
         for w in (*shared_workloads(state), *spread_workloads(state))
     }
     answered = {one.cluster.name for one in seen if one.answers_for(moving)}
@@ -357,7 +357,7 @@ def _state_elsewhere(
     try:
         member = connect(cluster)
         with reading_answers(cluster.name):
-            resource = member.discover().find(GroupVersionKind.of(workload.template))
+            resource = member.discover().find(GroupVersionKind.of_manifest(workload.manifest))
             live = member.get(resource, key) if resource else None
     except ClusterError as error:
         return with_hint(error)

@@ -24,7 +24,7 @@ from reconciler.plan.live_state import (
 )
 from reconciler.plan.member_plan import apply_rules_of
 from reconciler.plan.model import Action
-from reconciler.plan.requests import crds_in, target_of
+from reconciler.plan.requests import crds_wanted, target_of
 from reconciler.render.render import DesiredObject
 from reconciler.run.repository import read_repository, render_repository
 from reconciler.scheduler.capacity import own_count
@@ -96,7 +96,7 @@ def _try(
     name, member, observation = one.cluster.name, one.member, one.observation
     if member is None or observation is None:
         return FailoverTargets(unanswered={name: str(one.absence)})
-    crds = crds_in([d.body for d in desired])
+    crds = crds_wanted(desired)
     applyset = observation.inventory.applyset
     # With all that is there anyway, whose Namespaces and kinds they need.
     targets = [target_of(d, observation.discovery, crds, applyset) for d in desired]

@@ -22,7 +22,7 @@ from reconciler.inventory.observe import observe
 from reconciler.plan.live_state import MemberState
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import ClusterPlan
-from reconciler.plan.requests import crds_in
+from reconciler.plan.requests import crds_wanted
 from reconciler.render.render import DesiredObject, render
 from reconciler.rollout.advance import (
     Facts,
@@ -402,11 +402,11 @@ class Rollout:
             if one.member is None or one.observation is None:
                 continue
             objects, found = self.commits.objects(candidate, name), one.observation
-            bodies: list[Object] = [desired.body for desired in objects.values()]
             changed = self.commits.changed(candidate, name, self.memory.stable)
             wanted = {
-                GroupVersionKind.of(objects[key].body) for key in changed & objects.keys()
-            } - crds_in(bodies).keys()
+                GroupVersionKind.of_manifest(objects[key].manifest)
+                for key in changed & objects.keys()
+            } - crds_wanted(objects.values()).keys()
             unknown = wanted - {*found.live, *found.unserved, *found.failed}
             try:
                 with reading_answers(name):

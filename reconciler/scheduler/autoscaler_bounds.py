@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.kinds import ScaleTarget, has_bounds, scale_target, scaled_as
+from reconciler.api.kinds import ScaleTarget, has_bounds, scaled_as
 from reconciler.api.moves import BoundsKept, Move
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of
@@ -53,7 +53,7 @@ def _pairs(state: DesiredState) -> list[tuple[Workload, Workload]]:
         (one, scaled[target])
         for one in state.workloads
         if has_bounds(one.key)
-        and (target := scale_target(one.template)) is not None
+        and (target := one.manifest.scale_target) is not None
         and target in scaled
     ]
 

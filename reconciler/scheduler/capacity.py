@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.api.kinds import REPLICAS, REPLICATED
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object
-from reconciler.cluster.kstatus import stated_replicas, wanted_replicas
+from reconciler.cluster.kstatus import wanted_replicas
 from reconciler.federation.model import Workload
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def needs_room(workload: Workload) -> bool:
 
 def own_count(workload: Workload, cluster: str = "") -> int:
     """The template's replicas, or its form's in a cluster; one that does not say runs one."""
-    count = stated_replicas(workload.form_in(cluster))
+    count = workload.form_in(cluster).stated_replicas
     return 1 if count is None else count
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.kinds import RUN_PODS, scale_target, scaled_as
+from reconciler.api.kinds import RUN_PODS, scaled_as
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey, first_few
 from reconciler.api.reasons import Cause, Reason
@@ -49,7 +49,7 @@ def _of_autoscalers(
 ) -> Iterator[Notice]:
     scaled = {scaled_as(w.key): w for w in state.workloads}
     for scaler in state.workloads:
-        target = scale_target(scaler.template)
+        target = scaler.manifest.scale_target
         workload = scaled.get(target) if target else None
         if workload is None:
             continue

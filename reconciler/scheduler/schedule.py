@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
-from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.model import (
     Cluster,
     DesiredState,
@@ -71,6 +70,9 @@ def _free_room(view: FleetView) -> FreeRoom | None:
     return FreeRoom(view.rooms)
 
 
+_NOBODY: Mapping[str, str] = {}
+
+
 class _AllowedClusters:
     """The clusters that targets may use, found once for each: many workloads share a Placement."""
 
@@ -78,6 +80,12 @@ class _AllowedClusters:
         self._clusters, self._view = clusters, view
         # With the target, or another one could get its number.
         self._found: dict[int, tuple[PlacementTarget, Eligible]] = {}
+        self._shares: dict[tuple[tuple[str, int | None], ...], Mapping[str, int | None]] = {}
+
+    def shared(self, replicas: Mapping[str, int | None]) -> Mapping[str, int | None]:
+        """The same by cluster, sorted; one for all workloads that have the same."""
+        items = tuple(sorted(replicas.items())) if len(replicas) > 1 else tuple(replicas.items())
+        return self._shares.setdefault(items, replicas if len(items) < 2 else dict(items))
 
     def of(
         self, target: PlacementTarget, here: Collection[str]
@@ -143,9 +151,9 @@ def _assign(
     notices += room.take(workload, replicas, gone)
     return Assignment(
         workload.key,
-        dict(sorted(replicas.items())),
+        allowed.shared(replicas),
         placed_by=workload.target.placed_by,
-        left_out=dict(sorted(left_out.items())),
+        left_out=dict(sorted(left_out.items())) if left_out else _NOBODY,
         shortfall=shortfall,
         spare=tuple(name for name in names if name not in replicas),
         notices=tuple(replace(one, subject=str(workload.key)) for one in notices),
@@ -324,7 +332,7 @@ def duplicated_count(workload: Workload, cluster: str) -> int | None:
 def template_replicas(state: DesiredState) -> dict[ObjectKey, int]:
     """The counts that templates themselves have, for those that have one."""
     return {
-        w.key: count for w in state.workloads if (count := stated_replicas(w.template)) is not None
+        w.key: count for w in state.workloads if (count := w.manifest.stated_replicas) is not None
     }
 
 

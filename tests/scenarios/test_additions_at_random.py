@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, Position
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
@@ -196,7 +197,7 @@ def bodies(prepared: Any) -> Any:
     work = next(work for work in prepared.works if work.cluster.name == "aws")
     applyset = work.observation.inventory.applyset
     for one in render(state, schedule(state, FleetView())).objects["aws"]:
-        yield replace(one, body=with_membership(one.body, one.key, applyset))
+        yield replace(one, manifest=Manifest(with_membership(one.body, one.key, applyset)))
 
 
 def told(fields: Any) -> list[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from reconciler.api.files import SourceFile
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object
 from reconciler.federation.compile import Compiled, compile_documents
 from reconciler.federation.model import PlacementTarget, ReplicaRule
@@ -27,7 +28,7 @@ def placement(name: str, *select: Object, priority: int | None = None) -> Placem
     if priority is not None:
         spec["priority"] = priority
     body = {"metadata": {"name": name}, "spec": spec}
-    document = Document("p.yaml", 0, 1, body, SourceFile("p.yaml", b""))
+    document = Document("p.yaml", 0, 1, Manifest(body), SourceFile("p.yaml", b""))
     return Placement(document, PlacementTarget(), ReplicaRule())
 
 

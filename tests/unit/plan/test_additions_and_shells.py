@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.api.errors import Position
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, key_of
 from reconciler.cluster.client import FIELD_MANAGER
 from reconciler.federation.model import DriftRules
@@ -35,7 +36,7 @@ def live(*held: tuple[str, str, Any]) -> Object:
 
 
 def found(obj: Object) -> FoundAdditions:
-    desired = DesiredObject(key_of(obj), obj, Position("one.yaml", 1, 1))
+    desired = DesiredObject(key_of(obj), Manifest(obj), Position("one.yaml", 1, 1))
     return AdditionFinder(DriftRules(additions="Remove")).find(obj, desired)
 
 

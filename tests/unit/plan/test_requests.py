@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.api.annotations import PART_OF
 from reconciler.api.errors import Position
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, key_of
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.inventory.applyset import IDENTITY, is_member
@@ -43,7 +44,7 @@ def thing(kind: str = "ConfigMap", namespace: str = "shop", **more: Any) -> Obje
 
 
 def target(body: Object, crds: Any = None, **more: Any) -> ApplyTarget:
-    desired = DesiredObject(key_of(body), body, Position("a.yaml", 1, 1), **more)
+    desired = DesiredObject(key_of(body), Manifest(body), Position("a.yaml", 1, 1), **more)
     return target_of(desired, DISCOVERY, crds or {}, OURS)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.api.errors import Position
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import GroupKind, Object, key_of
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.federation.model import DriftRules
@@ -30,7 +31,7 @@ def settings(name: str = "a") -> Object:
 
 
 def desired(body: Object) -> DesiredObject:
-    return DesiredObject(key=key_of(body), position=Position("a.yaml", 1, 1), body=body)
+    return DesiredObject(key_of(body), Manifest(body), Position("a.yaml", 1, 1))
 
 
 TARGET = targets_of([desired(settings())], DISCOVERY, "set").all[0]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.api.errors import Position
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, key_of
 from reconciler.federation.model import (
     Cluster,
@@ -39,7 +40,7 @@ def web(**annotations: str) -> Object:
 
 def workload(template: Object | None = None, **more: Any) -> Workload:
     body = template or web()
-    return Workload(key_of(body), body, HERE, None, **more)
+    return Workload(key_of(body), Manifest(body), HERE, None, **more)
 
 
 def rendered(*workloads: Workload, spare: tuple[str, ...] = (), **replicas: Any) -> Rendering:

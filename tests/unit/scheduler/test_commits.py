@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 
 from reconciler.api.errors import Position
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import ObjectKey
 from reconciler.federation.model import (
     Cluster,
@@ -41,7 +42,7 @@ def _workload(key: ObjectKey, clusters: str, image: str, **more: object) -> Work
         "spec": {"image": image},
     }
     target = PlacementTarget(clusters=tuple(clusters))
-    return Workload(key, template, HERE, target, **more)  # type: ignore[arg-type]
+    return Workload(key, Manifest(template), HERE, target, **more)  # type: ignore[arg-type]
 
 
 def _state(*workloads: Workload) -> DesiredState:

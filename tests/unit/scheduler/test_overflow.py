@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.api.errors import Position
 from reconciler.api.files import SourceFile
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import ObjectKey
 from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import (
@@ -137,7 +138,7 @@ def assigned(total: int, steps: list[list[str]], limits: dict[str, int], shares)
     key = ObjectKey("apps", "Deployment", "shop", "web")
     workload = Workload(
         key,
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}},
+        Manifest({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}}),
         nowhere,
         PlacementTarget(
             selector=Selector(), overflow=tuple(OverflowStep(tuple(step)) for step in steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.api.errors import Position
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import key_of
 from reconciler.api.quantities import thousandths
 from reconciler.federation.model import Taint, Workload
@@ -58,7 +59,7 @@ def workload(pod: str = "", **spec: object) -> Workload:
         "metadata": {"name": pod or "web", "namespace": "shop"},
         "spec": {"template": {"spec": {"containers": [ONE_CPU], **spec}}},
     }
-    return Workload(key_of(template), template, Position("", 1, 1), None)
+    return Workload(key_of(template), Manifest(template), Position("", 1, 1), None)
 
 
 ONE_CPU = {"resources": {"requests": {"cpu": 1}}}

@@ -1,0 +1,42 @@
+"""What a manifest knows of itself is the same, whether it is parsed or still JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from msgspec import Raw
+
+from reconciler.api.kinds import scale_target
+from reconciler.api.manifest import Manifest
+from reconciler.api.objects import key_of, map_of
+from reconciler.cluster.kstatus import stated_replicas
+from tests.strategies import MANIFESTS_OF_ODD_FIELDS
+
+
+@given(MANIFESTS_OF_ODD_FIELDS)
+def test_the_same_is_known_of_json_as_of_what_is_parsed(obj: dict[str, Any]) -> None:
+    text = orjson.dumps(obj)
+    for manifest in (Manifest(obj), Manifest.of_json(Raw(text))):
+        assert manifest.key == key_of(obj)
+        assert (manifest.kind, manifest.api_version) == (obj["kind"], obj["apiVersion"])
+        assert manifest.annotations == map_of(obj["metadata"].get("annotations"))
+        assert manifest.stated_replicas == stated_replicas(obj)
+        assert manifest.scale_target == scale_target(obj)
+        assert manifest.object == obj
+        about = manifest.about
+        assert all(about[name] == obj[name] for name in ("apiVersion", "kind", "metadata"))
+        assert orjson.loads(manifest.json) == obj
+
+
+def test_nothing_of_a_manifest_is_in_its_repr() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "canary"}}
+    for manifest in (Manifest(secret), Manifest.of_json(Raw(orjson.dumps(secret)))):
+        assert "canary" not in repr(manifest)
+
+
+def test_a_document_without_a_name_has_no_key() -> None:
+    with pytest.raises(KeyError):
+        _ = Manifest({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}).key
