@@ -417,7 +417,8 @@ def test_the_command_is_started_in_one_place() -> None:
 # Split in two, so that this file does not hold what it looks for.
 _MACHINE = [
     "/ro" + r"ot/",
-    "/wo" + r"rk/",
+    # A group of Karmada's API has that name.
+    "(?<!apis)/wo" + r"rk/",
     "/ho" + r"me/(?!nonroot\b)[a-z]",
     "/Us" + r"ers/[a-z]",
 ]

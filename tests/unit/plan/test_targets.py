@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.api.errors import Position
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, key_of
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.inventory.records import Digester
@@ -23,7 +24,7 @@ def discovery(*served: RESTMapping) -> Discovery:
 def thing(kind: str, version: str) -> DesiredObject:
     metadata = {"name": "x", "namespace": "shop"}
     body: Object = {"apiVersion": version, "kind": kind, "metadata": metadata}
-    return DesiredObject(key_of(body), body, Position("a.yaml", 1, 1))
+    return DesiredObject(key_of(body), Manifest(body), Position("a.yaml", 1, 1))
 
 
 DESIRED = (thing("ConfigMap", "v1"), thing("Shop", "example.org/v1"))

@@ -81,7 +81,7 @@ def test_what_has_no_count_is_as_it_is_written_and_shared_between_clusters() -> 
         ({}, True),
         ({"overrides": (override("replace", "/spec/paused", True),)}, True),
         ({"overrides": (override("replace", "/spec/paused", True, clusters=("gcp",)),)}, False),
-        ({"forms": {"gcp": web(a="b")}}, False),
+        ({"forms": {"gcp": Manifest(web(a="b"))}}, False),
         ({"template": web(cloud="${cluster.name}"), "substitute_variables": True}, False),
     ],
     ids=["nothing", "an override of both", "an override of one", "a form of one", "variables"],
