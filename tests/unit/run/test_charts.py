@@ -89,7 +89,7 @@ def rendered(versions: Versions | None, fleet: str = FLEET, **files: str | bytes
 def forms(found: RenderedCharts) -> dict[str, dict[str, str]]:
     return {
         str(one.key): {
-            name: str(one.forms.get(name, one.document.body).get("data"))
+            name: str(one.forms.get(name, one.document.manifest).object.get("data"))
             for name in sorted(one.clusters)
         }
         for one in found.objects
