@@ -122,7 +122,7 @@ class Advanced(Struct, frozen=True):
 def advance(before: RolloutMemory | None, facts: Facts) -> Advanced:
     """Go as far as the rules allow. Equal facts and memory give an equal answer."""
     run = _Run(facts, before if before is not None else _found(facts))
-    run.hear_of_unknown()
+    run.read_unknown()
     run.without_down()
     run.follow_git()
     run.find_wave()
@@ -202,7 +202,7 @@ class _Run:
     def _tell(self, event: RolloutEvent, text: str) -> None:
         self.events.append((event, text))
 
-    def hear_of_unknown(self) -> None:
+    def read_unknown(self) -> None:
         """Clusters that did not answer when what was remembered was lost: as long as it is held for
         that, they keep the commit that they turn out to have."""
         memory, recorded = self.memory, self.facts.recorded
