@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# github.com/Masterminds/semver/v3 v3.5.0 (Helm's versions of dependencies and semverCompare, Flux' ranges), a Go
+# github.com/Masterminds/semver/v3 v3.5.0 (Helm's versions of dependencies and semverCompare), a Go
 # module; semver 7.8.6 from npm.
 #
 # A good guess: `*` is any version, also next to an operator: "1 - *" is from 1.0.0 upwards, "<=*" and "^*" are
