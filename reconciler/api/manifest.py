@@ -7,8 +7,9 @@ its annotations say, how many replicas it states, whether it scales something) i
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
-from functools import lru_cache
+from contextlib import suppress
 from sys import intern
 from typing import Any
 
@@ -24,9 +25,8 @@ PARSED = 128
 
 
 class Manifest:
-    """One object. What it gives is never changed by who gets it: it may be shared.
-
-    Two of the same content are not equal.
+    """One object, equal to another one of the same content. What it gives is never changed by who
+    gets it: it may be shared.
     """
 
     __slots__ = ("_facts", "_json", "_object")
@@ -45,6 +45,19 @@ class Manifest:
 
     def __repr__(self) -> str:
         return "<Manifest>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Manifest):
+            return NotImplemented
+        if self is other:
+            return True
+        mine, its = self._json, other._json
+        if mine is not None and its is not None and memoryview(mine) == memoryview(its):
+            return True
+        return self.object == other.object
+
+    # As with the maps that it is made of.
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def object(self) -> Object:
@@ -154,9 +167,19 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-@lru_cache(maxsize=PARSED)
+_recent: OrderedDict[int, tuple[Manifest, Object]] = OrderedDict()
+"""Those parsed last, by their numbers; with the manifest, or another one could get its number."""
+
+
 def _parsed(manifest: Manifest) -> Object:
+    if (known := _recent.get(id(manifest))) is not None:
+        return known[1]
     obj: Object = orjson.loads(memoryview(manifest._json or b""))
+    _recent[id(manifest)] = (manifest, obj)
+    if len(_recent) > PARSED:
+        # Another thread may have been faster.
+        with suppress(KeyError):
+            _recent.popitem(last=False)
     return obj
 
 

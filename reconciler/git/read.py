@@ -331,7 +331,7 @@ def _as_committed(where: SourceLocation, checkout: Checkout) -> tuple[SourceLoca
 def rules_cache(where: SourceLocation) -> ParseCache:
     """What Federations said before, apart from what all files hold."""
     name = hashlib.sha256(f"{where.location}\0{where.path}".encode()).hexdigest()[:16]
-    return ParseCache(default_cache() / "parsed" / f"{name}-rules.json")
+    return ParseCache(default_cache() / "parsed" / f"{name}-rules")
 
 
 def _with_files(source: ReadSource) -> ReadSource:

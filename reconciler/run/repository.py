@@ -257,7 +257,7 @@ def _understood(
     this one goes by, where either of the two has an inventory."""
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     files = _manifest_files(source.files)
-    manifests = load(files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
+    manifests = load(files, ParseCache(default_cache() / "parsed" / name))
     possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
     listing = listing_federation(manifests.documents)
     inventory = kept

@@ -10,7 +10,7 @@ from hypothesis import given
 from msgspec import Raw
 
 from reconciler.api.kinds import scale_target
-from reconciler.api.manifest import Manifest
+from reconciler.api.manifest import PARSED, Manifest
 from reconciler.api.objects import key_of, map_of
 from reconciler.cluster.kstatus import stated_replicas
 from tests.strategies import MANIFESTS_OF_ODD_FIELDS
@@ -29,6 +29,24 @@ def test_the_same_is_known_of_json_as_of_what_is_parsed(obj: dict[str, Any]) -> 
         about = manifest.about
         assert all(about[name] == obj[name] for name in ("apiVersion", "kind", "metadata"))
         assert orjson.loads(manifest.json) == obj
+
+
+def test_manifests_are_equal_when_their_content_is() -> None:
+    def settings(*data: str) -> dict[str, Any]:
+        head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}
+        return {**head, "data": dict.fromkeys(data, "1")}
+
+    texts = [orjson.dumps(settings(*data)) for data in ("ab", "ab", "ba")]
+    same = [Manifest(settings("a", "b")), *(Manifest.of_json(Raw(text)) for text in texts)]
+    assert all(one == other for one in same for other in same)
+    for other in (Manifest(settings("a")), Manifest.of_json(Raw(orjson.dumps(settings("a"))))):
+        assert all(one != other and other != one for one in same)
+    assert same[0] != settings("a", "b")
+
+
+def test_what_was_parsed_is_not_given_for_another_manifest() -> None:
+    for number in range(3 * PARSED):
+        assert Manifest.of_json(Raw(b'{"n": %d}' % number)).object == {"n": number}
 
 
 def test_nothing_of_a_manifest_is_in_its_repr() -> None:
