@@ -65,7 +65,8 @@ def test_two_pods_of_the_deployment_take_turns_until_one_is_gone(
         # At the latest when the Lease of the one that was killed ends.
         eventually(lambda: colour() == "blue", "the other goes on", 150)
         ended = two.terminate()
-    assert ended.code == 0, ended.said
+    # 143 where what it wrote itself has just made it look again.
+    assert ended.code in (0, 143), ended.said
     assert not [request for request in [*at_home, *there] if request.code in (401, 403)]
     assert {r.user for r in at_home if "reconcile" in r.user} == {host.account()}
 
