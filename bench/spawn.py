@@ -12,7 +12,7 @@ import time
 if __name__ == "__main__":
     report, *argv = sys.argv[1:]
     began = time.perf_counter()
-    pid = os.posix_spawn(argv[0], argv, os.environ)
+    pid = os.posix_spawnp(argv[0], argv, os.environ)
     # Only this tells what the process used.
     _, ended, used = os.wait4(pid, 0)
     # pathlib would cost a megabyte.
