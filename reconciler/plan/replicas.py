@@ -72,7 +72,7 @@ def _with_replicas(rendering: Rendering) -> dict[str, list[DesiredObject]]:
             found[id(objects)] = [
                 desired
                 for desired in objects
-                if desired.key.kind in REPLICATED or stated_replicas(desired.body) is not None
+                if desired.key.kind in REPLICATED or desired.manifest.stated_replicas is not None
             ]
     return {name: found[id(objects)] for name, objects in rendering.objects.items()}
 
@@ -296,7 +296,7 @@ def _settled(
         for entry in count_owners(live)
         if entry.get("subresource") == "scale"
     ]
-    stated = stated_replicas(target.body)
+    stated = target.stated
     if scalers is None:
         scaler = next((name for name in holders if _is_one_of(name, _ASK_FOR)), "")
     else:

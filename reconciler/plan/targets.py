@@ -64,7 +64,9 @@ def targets_of(desired: Sequence[DesiredObject], discovery: Discovery, applyset:
     """As one member serves the kinds."""
     crds = crds_wanted(desired)
     found = tuple(target_of(one, discovery, crds, applyset) for one in desired)
-    once = tuple(t for t in found if run_once.may_run_once(t.key) and run_once.runs_once(t.body))
+    once = tuple(
+        t for t in found if run_once.may_run_once(t.key) and run_once.runs_once(t.desired.body)
+    )
     return Targets(
         desired,
         {target.key: target for target in found},
