@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec import Raw
+from msgspec.structs import replace
+
 from reconciler.api.errors import Position
 from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, key_of
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.inventory.records import Digester
 from reconciler.plan.diff import request_digest
+from reconciler.plan.live_state import kinds_of
+from reconciler.plan.replicas import replicas_in
 from reconciler.plan.targets import TargetsOfRun, targets_of
-from reconciler.render.render import DesiredObject
+from reconciler.render.render import DesiredObject, Rendering
 
 SERVED = (
     RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True),
@@ -64,3 +70,16 @@ def test_requests_are_kept_only_where_another_member_may_ask_for_them() -> None:
     assert run.requests.of(target) is not run.requests.of(target)
     run.of(DESIRED, discovery(*SERVED), "set")
     assert run.requests.of(target) is run.requests.of(target)
+
+
+def test_what_every_run_asks_of_every_manifest_parses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster may have a hundred thousand."""
+    settings = thing("ConfigMap", "v1")
+    kept = replace(settings, manifest=Manifest.of_json(Raw(settings.manifest.json)))
+    parsed: list[Manifest] = []
+    monkeypatch.setattr("reconciler.api.manifest._parsed", parsed.append)
+    rendering = Rendering({"aws": (kept,)}, ())
+    assert replicas_in(rendering) == {}
+    assert kinds_of(rendering) == {"aws": {GroupVersionKind("v1", "ConfigMap")}}
+    assert targets_of((kept,), discovery(*SERVED), "set").keys == {kept.key}
+    assert parsed == []
