@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
 COMMAND = (sys.executable, "-m", "reconciler.cli")
+
+_started: list[subprocess.Popen[str]] = []
+"""Commands of ``start_command`` that may still run."""
 
 _OF_WHOEVER_TESTS = ("RECONCILE_", "KUBECONFIG", "NO_COLOR", "FORCE_COLOR", "XDG_CACHE_HOME")
 
@@ -33,12 +37,27 @@ def start_command(
     ``options`` are further ones of Popen, or others than these.
     """
     ours: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,
         env=env,
         **{**ours, "stderr": subprocess.PIPE, **options},
     )
+    _started.append(process)
+    return process
+
+
+@contextmanager
+def no_command_left() -> Iterator[None]:
+    """Kills what was started within and still runs at the end, because a test failed half way: a
+    run that waits for a lock would write to the servers of the tests that follow."""
+    before = list(_started)
+    yield
+    for process in _started[len(before) :]:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    _started[:] = [one for one in before if one.poll() is None]
 
 
 def run_command(

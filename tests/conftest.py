@@ -2,11 +2,13 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.chaos import tally
+from tests.command import no_command_left
 from tests.controlplane.fixtures import (  # noqa: F401
     audited_cluster,
     clean_clusters,
@@ -31,3 +33,9 @@ settings.load_profile("any-machine")
 def pytest_configure(config: pytest.Config) -> None:
     # Counts what all test processes did: said by the one that has their reports.
     config.pluginmanager.register(tally)
+
+
+@pytest.fixture(autouse=True)
+def no_command_outlives_its_test() -> Iterator[None]:
+    with no_command_left():
+        yield

@@ -408,7 +408,7 @@ def test_the_command_is_started_in_one_place() -> None:
     starts = [
         str(path.relative_to(TESTS))
         for path in sorted(TESTS.rglob("*.py"))
-        if '"-m", "reconciler.cli"' in path.read_text(encoding="utf-8")
+        if re.search(r'"-m",\s+"reconciler\.cli"', path.read_text(encoding="utf-8"))
         and path != Path(__file__).resolve()
     ]
     assert starts == ["command.py"], "start_command() and run_command() of tests/command.py do it"

@@ -191,9 +191,9 @@ class Transport:
 
     def _once_more(self, attempts: Retry | None, failure: NoAnswer | None) -> Retry | None:
         """One try less, of those that an answer or a failure of this sort has; None: no more."""
-        # Most runs need none.
+        # Most runs need none; several threads may need the first at once.
+        from urllib3 import Retry
         from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProtocolError
-        from urllib3.util import Retry
 
         attempts = attempts or Retry(
             total=self._retries,

@@ -140,7 +140,7 @@ def read_blob(folder: Path, commit: str, path: str) -> bytes:
 
 
 def _guarded(where: SourceLocation, work: Any) -> Checkout:
-    from git.exc import GitError
+    from git import GitError
 
     try:
         checkout: Checkout = work()

@@ -123,7 +123,7 @@ def with_clone(where: SourceLocation, work: Callable[[Path], Result]) -> Result:
 
 
 def _git_error() -> type[Exception]:
-    from git.exc import GitError
+    from git import GitError
 
     # GitPython's own type, which is untyped here.
     return GitError  # type: ignore[no-any-return]

@@ -221,7 +221,7 @@ def push(run: FinishedRun, address: str, seconds_left: Callable[[], float] = lam
     A run with a plan replaces the group. One without replaces only what it knows, so that an
     unreadable repository does not look like a fleet without clusters.
     """
-    from prometheus_client.exposition import push_to_gateway, pushadd_to_gateway
+    from prometheus_client import push_to_gateway, pushadd_to_gateway
 
     def deliver(
         url: str, method: str, timeout: float | None, headers: Headers, data: bytes

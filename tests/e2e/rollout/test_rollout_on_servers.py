@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from reconciler.state.memory import RolloutPhase
 from tests.chaos.proxy import FaultProxy, fault_proxy
+from tests.command import start_command, user_environment
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually
 from tests.scenarios.failover_world import NAMES, SHARES
@@ -184,27 +184,13 @@ def kill_at(world: RolloutOnServers, proxies: FaultProxy, number: int) -> bool:
     held = proxies.faults.hold_write(number, when="after" if number % 2 else "before")
     home = world.repository.parent / "home"
     home.mkdir(exist_ok=True)
-    process = subprocess.Popen(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "reconciler.cli",
-                "--yes",
-                "--lock",
-                "file",
-                "--events",
-                "none",
-            ),
-            *("--repo", str(world.repository), "--kubeconfig", str(world.kubeconfig)),
-            *("--host-context", FIRST, "--state", "configmap"),
-        ],
+    process = start_command(
+        *("--yes", "--lock", "file", "--events", "none"),
+        *("--repo", world.repository, "--kubeconfig", world.kubeconfig),
+        *("--host-context", FIRST, "--state", "configmap"),
         cwd=home,
-        env={**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        env=user_environment(home, XDG_STATE_HOME=str(home)),
         stderr=subprocess.STDOUT,
-        text=True,
     )
     eventually(lambda: held.reached.is_set() or process.poll() is not None, "it writes or ends", 60)
     reached = held.reached.is_set()

@@ -54,10 +54,17 @@ def checker() -> Path:
 
 def is_linearizable(history: Iterable[Operation]) -> bool:
     """Raises AssertionError when that could not be found out."""
-    text = "".join(json.dumps(asdict(one)) + "\n" for one in history)
+    text = "".join(json.dumps(asdict(one)) + "\n" for one in _that_matter(list(history)))
     done = subprocess.run([checker()], input=text, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return done.returncode == 0
+
+
+def _that_matter(history: list[Operation]) -> list[Operation]:
+    """Without the swaps of unknown outcome whose value nobody saw: each fits behind everything, so
+    it changes no answer, and a search that tries it in every other place takes minutes."""
+    seen = {one.saw for one in history if one.known}
+    return [one for one in history if one.known or one.value in seen]
 
 
 def of_lines(process: int, lines: Iterable[str]) -> list[Operation]:
