@@ -135,6 +135,15 @@ class Reading(Struct, frozen=True):
         )
 
 
+class _Arrival(Struct, frozen=True):
+    """A seat's answer; ``reading`` is how many readings had begun when it was asked for."""
+
+    reading: int
+    request: SeatRequest
+    answer: Answer
+    found: Object | None
+
+
 class Register:
     """The register of one federation. Safe for use by several threads.
 
@@ -169,9 +178,8 @@ class Register:
         self._request_seconds, self._patience = request_seconds, patience
         self._clock, self._now, self._pause, self._chance = clock, now, pause, chance
         self._lock = threading.RLock()
-        self._mailbox: queue.SimpleQueue[tuple[SeatRequest, Answer, Object | None]] = (
-            queue.SimpleQueue()
-        )
+        self._mailbox: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
+        self._readings = 0
         self._busy: set[str] = set()
         self._late: set[str] = set()
         self._objects: dict[str, Object] = {}
@@ -196,6 +204,7 @@ class Register:
         Does not raise where seats are silent: the reading says so.
         """
         with self._lock:
+            self._readings += 1
             attempt = replace(self._attempt, stage=Stage.READ, seen={}, silent={})
             deadline = self._clock() + self._patience
             attempt = self._talk(attempt, _is_readable, deadline)
@@ -321,6 +330,7 @@ class Register:
         first = 0
         deadline = self._clock() + self._patience
         for tries in count():
+            is_known = protocol.is_promised(self._attempt)
             attempt = self._promises(self._attempt, deadline)
             if protocol.is_promised(attempt):
                 # Where the function raises, the next change may use what was promised.
@@ -330,7 +340,14 @@ class Register:
                 after = before if carried_out else self._computed(function, before)
                 settled = protocol.is_settled(attempt.seen, attempt.known)
                 if after == before and settled:
-                    return before
+                    if not is_known:
+                        return before
+                    # Nobody was asked yet whether it still is so.
+                    reading = self.read()
+                    if reading.settled and reading.document == before:
+                        return before
+                    if self._clock() < deadline:
+                        continue
                 if after != before:
                     first = min(first or after.version, after.version)
                     after = replace(after, changes=(*before.changes, name)[-CHANGES_KEPT:])
@@ -597,27 +614,30 @@ class Register:
                 grace = grace or self._clock() + GRACE_SECONDS
             left = (deadline if grace is None else min(grace, deadline)) - self._clock()
             try:
-                came = self._mailbox.get(timeout=max(left, 0.001))
+                arrival = self._mailbox.get(timeout=max(left, 0.001))
             except queue.Empty:
                 self._late |= self._busy
                 return attempt
-            attempt = self._take(attempt, *came)
+            attempt = self._take(attempt, arrival)
 
     def _take_what_came(self, attempt: Attempt) -> Attempt:
         while True:
             try:
-                attempt = self._take(attempt, *self._mailbox.get_nowait())
+                attempt = self._take(attempt, self._mailbox.get_nowait())
             except queue.Empty:
                 return attempt
 
-    def _take(
-        self, attempt: Attempt, request: SeatRequest, answer: Answer, found: Object | None
-    ) -> Attempt:
+    def _take(self, attempt: Attempt, arrival: _Arrival) -> Attempt:
+        request, answer, found = arrival.request, arrival.answer, arrival.found
         self._busy.discard(request.seat)
         if isinstance(answer, NoReply):
             self._late.add(request.seat)
         else:
             self._late.discard(request.seat)
+        if arrival.reading < self._readings:
+            # It was asked for before this reading began, so it may be older than what others have
+            # been told since. The seat is asked again.
+            return attempt
         if isinstance(answer, ObservedCopy):
             if found is None:
                 self._objects.pop(request.seat, None)
@@ -634,9 +654,11 @@ class Register:
             # The very object that was judged, whatever has been read since.
             body["metadata"] |= {"uid": request.uid, "resourceVersion": request.version}
 
+        reading = self._readings
+
         def work() -> None:
             answer, found = self._asked(request.seat, body)
-            self._mailbox.put((request, answer, found))
+            self._mailbox.put(_Arrival(reading, request, answer, found))
 
         threading.Thread(target=work, name=f"seat {request.seat}", daemon=True).start()
 

@@ -62,9 +62,10 @@ def is_linearizable(history: Iterable[Operation]) -> bool:
 
 def _that_matter(history: list[Operation]) -> list[Operation]:
     """Without the swaps of unknown outcome whose value nobody saw: each fits behind everything, so
-    it changes no answer, and a search that tries it in every other place takes minutes."""
+    it changes no answer, and a search that tries it in every other place takes minutes to say no.
+    """
     seen = {one.saw for one in history if one.known}
-    return [one for one in history if one.known or one.value in seen]
+    return [one for one in history if one.returned < NEVER or one.value in seen]
 
 
 def of_lines(process: int, lines: Iterable[str]) -> list[Operation]:

@@ -26,7 +26,7 @@ from tests.controlplane import build
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import give_up
 from tests.e2e.seats.conftest import NAMES, NAMESPACE, Registers
-from tests.e2e.seats.histories import Operation, checker, is_linearizable, of_lines
+from tests.e2e.seats.histories import NEVER, Operation, checker, is_linearizable, of_lines
 from tests.e2e.seats.taking_turns import turn_of
 
 SECONDS = float(os.environ.get("SEATS_HISTORY_SECONDS", "40"))
@@ -224,9 +224,25 @@ def test_a_lost_change_and_an_old_read_are_seen_in_a_history() -> None:
     first = Operation(0, True, "x", True, "", 1, 2)
     lost = Operation(1, True, "y", True, "", 3, 4)
     old = Operation(1, False, "", True, "", 3, 4)
-    half_done = Operation(1, True, "z", False, "", 0, 2**62)
+    half_done = Operation(1, True, "z", False, "", 0, NEVER)
+    done = Operation(1, True, "z", False, "", 3, 4)
 
     assert is_linearizable([first, Operation(1, True, "y", True, "x", 3, 4)])
     assert is_linearizable([first, half_done, Operation(2, False, "", True, "z", 5, 6)])
     assert not is_linearizable([first, lost])
     assert not is_linearizable([first, old])
+    assert not is_linearizable([first, done, Operation(2, False, "", True, "x", 5, 6)])
+    assert is_linearizable([first, half_done, Operation(2, False, "", True, "x", 5, 6)])
+
+
+def test_a_fork_is_found_beside_many_changes_of_which_nothing_is_known() -> None:
+    """An answer in time is what makes this test one: all places for each of them are too many."""
+    lost = [Operation(9, True, f"lost-{n}", False, "", 10 * n, NEVER) for n in range(40)]
+    chain = [
+        Operation(0, True, f"{n}", True, f"{n - 1}" if n else "", 10 * n, 10 * n + 5)
+        for n in range(60)
+    ]
+    fork = Operation(1, True, "fork", True, "30", 500, 505)
+
+    assert is_linearizable([*chain, *lost])
+    assert not is_linearizable([*chain, *lost, fork])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from msgspec.structs import replace
 
+from kubesim.faults import InjectedFault
 from kubesim.fleet import Sandbox
 from reconciler.api.errors import LeaseLost, NoMajority, ReconcileError
 from reconciler.cluster.connect import Connector
@@ -165,3 +167,33 @@ def test_the_look_of_a_seat_stays_through_the_writes_of_others(registers: Regist
     registers("a").change(adding("x"))
 
     assert registers().read().seats["b"].look == "aws-eu is well"
+
+
+def test_an_answer_to_an_earlier_reading_is_none_to_the_next(
+    registers: Registers, sandbox: Sandbox
+) -> None:
+    registers().initialise(["a", "b", "c"], RegisterDocument(memory={"words": ["old"]}))
+    reader = registers(patience=0.3)
+    held = [
+        sandbox.cluster(name).faults.add(InjectedFault("hold-after", "GET", count=1))
+        for name in ("a", "b", "c")
+    ]
+    assert not reader.read().majority
+    registers().change(adding("new"))
+    for rule in held:
+        assert rule.reached.is_set()
+        rule.released.set()
+    time.sleep(0.5)  # What was answered before the change has arrived.
+
+    assert reader.settle().memory == {"words": ["old", "new"]}
+
+
+def test_a_change_that_changes_nothing_is_one_of_what_is_there_now(registers: Registers) -> None:
+    registers().initialise(["a", "b", "c"], RegisterDocument(memory={"words": ["mine"]}))
+    first = registers()
+    assert first.change(adding("first")).memory == {"words": ["mine", "first"]}
+    registers().change(adding("second"))
+
+    unchanged = first.change(lambda document: document)
+
+    assert unchanged.memory == {"words": ["mine", "first", "second"]}
