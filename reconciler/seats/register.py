@@ -136,12 +136,13 @@ class Reading(Struct, frozen=True):
 
 
 class _Arrival(Struct, frozen=True):
-    """A seat's answer; ``reading`` is how many readings had begun when it was asked for."""
+    """A seat's answer, or a defect that showed while it was asked for; ``reading`` is how many
+    readings had begun then."""
 
     reading: int
     request: SeatRequest
-    answer: Answer
-    found: Object | None
+    answer: Answer | Exception
+    found: Object | None = None
 
 
 class Register:
@@ -630,6 +631,8 @@ class Register:
     def _take(self, attempt: Attempt, arrival: _Arrival) -> Attempt:
         request, answer, found = arrival.request, arrival.answer, arrival.found
         self._busy.discard(request.seat)
+        if isinstance(answer, Exception):
+            raise answer
         if isinstance(answer, NoReply):
             self._late.add(request.seat)
         else:
@@ -657,8 +660,11 @@ class Register:
         reading = self._readings
 
         def work() -> None:
-            answer, found = self._asked(request.seat, body)
-            self._mailbox.put(_Arrival(reading, request, answer, found))
+            try:
+                arrival = _Arrival(reading, request, *self._asked(request.seat, body))
+            except Exception as defect:  # noqa: BLE001 - raised again where it is waited for
+                arrival = _Arrival(reading, request, defect)
+            self._mailbox.put(arrival)
 
         threading.Thread(target=work, name=f"seat {request.seat}", daemon=True).start()
 
