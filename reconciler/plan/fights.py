@@ -17,6 +17,9 @@ from reconciler.plan.model import Change, Plan
 
 FREE_REPAIRS = 3
 """So often in a row an object is put back at once: people make mistakes more than once."""
+STOOD_SECONDS = 60.0
+"""Repairs are in a row where the object stood no longer than this in between, or than twice the
+pause: what comes back every few minutes costs little, and is put back at once each time."""
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 600.0
 """Seconds until the next repair; they double in between."""
@@ -25,10 +28,12 @@ FORGOTTEN_AFTER = 900.0
 
 
 class Fight(Struct, frozen=True):
-    """How often an object was put back in a row, when first and last (Unix seconds), and whose
-    fields were taken back: names of field managers."""
+    """How often an object was put back lately, the last ``in_a_row`` times each soon after the one
+    before; when first and last (Unix seconds), and whose fields were taken back: names of field
+    managers."""
 
     repairs: int
+    in_a_row: int
     since: float
     last: float
     opponents: tuple[str, ...] = ()
@@ -39,11 +44,16 @@ class Fight(Struct, frozen=True):
         return self.repairs >= FREE_REPAIRS
 
     @property
+    def pause(self) -> float:
+        """Seconds that it is not put back again."""
+        if self.in_a_row < FREE_REPAIRS:
+            return 0.0
+        return float(min(FIRST_PAUSE * 2.0 ** (self.in_a_row - FREE_REPAIRS), LONGEST_PAUSE))
+
+    @property
     def until(self) -> float:
         """Before that it is not put back again (Unix seconds)."""
-        if not self.is_one:
-            return self.last
-        return self.last + min(FIRST_PAUSE * 2.0 ** (self.repairs - FREE_REPAIRS), LONGEST_PAUSE)
+        return self.last + self.pause
 
     @property
     def words(self) -> str:
@@ -62,11 +72,13 @@ def fights_after(fights: Fights, plan: Plan, now: float) -> Fights:
     for cluster, change in plan.writes():
         if change.is_repair:
             key = (cluster.name, change.key)
-            before = found.get(key, Fight(0, now, now))
+            before = found.get(key, Fight(0, 0, now, now))
+            stood = now - before.last > max(STOOD_SECONDS, 2 * before.pause)
             others = {name for field in change.fields for name in field.managers}
             found[key] = replace(
                 before,
                 repairs=before.repairs + 1,
+                in_a_row=1 if stood else before.in_a_row + 1,
                 last=now,
                 opponents=tuple(sorted(others.union(before.opponents))),
             )
@@ -76,10 +88,9 @@ def fights_after(fights: Fights, plan: Plan, now: float) -> Fights:
 def why_it_waits(fights: Fights, cluster: str, change: Change, now: float) -> str:
     """Why an object is not put back yet; empty: it is."""
     fight = fights.get((cluster, change.key))
-    if fight is None or not fight.is_one or now >= fight.until or not change.is_repair:
+    if fight is None or now >= fight.until or not change.is_repair:
         return ""
-    pause = duration_words(fight.until - fight.last)
-    return f"waits {pause} from the last time: {fight.words}"
+    return f"waits {duration_words(fight.pause)} from the last time: {fight.words}"
 
 
 def notices_of_fights(fights: Fights, now: float) -> list[Notice]:

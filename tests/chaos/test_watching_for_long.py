@@ -94,7 +94,18 @@ def test_nothing_is_missed_and_nothing_grows(
                 for member in members:
                     if not member.running:
                         member.start()
-                eventually(is_right, f"it is right again after {moments} moments", 120)
+                try:
+                    eventually(is_right, f"it is right again after {moments} moments", 120)
+                except AssertionError as error:
+                    wrong = [
+                        (member.name, number, found.get(number), colour)
+                        for member in members
+                        if (found := _colours(member)) != wanted
+                        for number, colour in wanted.items()
+                        if found.get(number) != colour
+                    ]
+                    told = (wrong, service.process.poll(), service.text[-3000:])
+                    raise AssertionError(f"{error}: {told}") from None
                 moments += 1
             eventually(lambda: service.descriptors <= descriptors + DESCRIPTORS, "none leaks", 60)
             grown = (service.memory - memory) / 1_048_576

@@ -46,6 +46,29 @@ def test_pauses_double_from_the_third_repair_on_up_to_ten_minutes() -> None:
     assert fight.opponents == ("flux",)
 
 
+def test_what_is_changed_every_few_minutes_is_put_back_at_once_and_told() -> None:
+    fights: Fights = {}
+    for number in range(30):
+        now = NOW + 200 * number
+        assert why_it_waits(fights, "aws", change(Cause.DRIFT), now) == ""
+        fights = repaired(fights, now)
+    (told,) = notices_of_fights(fights, now)
+    assert "30 times" in str(told)
+
+
+def test_pauses_begin_anew_where_an_object_stood_for_long() -> None:
+    fights: Fights = {}
+    now = NOW
+    for _ in range(8):
+        fights = repaired(fights, now)
+        now = fights["aws", KEY].until
+    assert fights["aws", KEY].pause == 64
+    still = repaired(fights, now + 60)
+    assert still["aws", KEY].pause == 128
+    over = repaired(fights, now + 65)
+    assert over["aws", KEY].pause == 0
+
+
 def test_only_what_puts_back_waits_and_only_so_long() -> None:
     fights: Fights = {}
     for _ in range(3):
