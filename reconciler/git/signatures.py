@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from reconciler.api.errors import SourceError
 from reconciler.api.files import Checkout
-from reconciler.git.fetch import git_environment, local_git
+from reconciler.git.local import git_environment, local_git
 from reconciler.git.location import SourceLocation
 from reconciler.git.processes import FinishedProgram, run_program
 from reconciler.git.source_rules import SignatureRule, SignatureType

@@ -92,6 +92,11 @@ def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[No
     """Workloads that may go where something of Git that they need does not, with their line."""
     placed_in = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
     may_go = {a.workload: {*placed_in[a.workload], *a.spare} for a in usual}
+    homes = iter(may_go.values())
+    first = next(homes, set())
+    if all(one == first for one in homes):
+        # Nothing can be apart, whatever needs what: no manifest is parsed to find that out.
+        return
     workloads = {w.key: w for w in state.workloads}
     for key, needed in sorted(needs_in(state).items()):
         if workloads[key].dependencies == "Ignore":
