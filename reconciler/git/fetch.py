@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import random
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -109,6 +107,8 @@ def _usable(folder: Path) -> bool:
 
 
 def _make(folder: Path) -> None:
+    import shutil
+
     made = folder.with_suffix(".new")
     with _writing_in(folder.parent):
         for old in (folder, made):
@@ -211,6 +211,8 @@ def _fetch_one(
                 hint="--path does not help: Git sends it whole",
                 answered_by_server=True,
             )
+        import random
+
         wait = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311
         if not error.passing or attempt == ATTEMPTS or time.monotonic() + wait >= ends:
             raise error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -72,6 +71,8 @@ def verify_signature(
         raise SourceError(f"{what} is not signed; {rule.type} is demanded", hint=_how(rule))
     if found != rule.type:
         raise SourceError(f"{what} is signed with {found}; {rule.type} is demanded")
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="reconcile-keys-") as place:
         environment = _environment(Path(place), rule.type, keys)
         command = ["git", "-C", str(folder), f"verify-{rule.on}", "--raw", signed]
