@@ -62,12 +62,11 @@ def run_once(
     """
     stop.at_once()
     settings, seconds = settings.until_deadline(plan_only=settings.options.plan_only)
-    with stop.within(seconds):
-        if settings.options.kept is None:
-            # Git looks while the rest of the program is loaded.
-            from reconciler.git.ahead import ask_git_ahead
+    from reconciler.git.ahead import git_asked_ahead
 
-            settings = settings.with_options(ahead=ask_git_ahead(settings.options))
+    # Git looks while the rest of the program is loaded.
+    with stop.within(seconds), git_asked_ahead(settings.options) as options:
+        settings = replace(settings, options=options)
         if settings.options.plan_only:
             return _only_plan(settings, stop, latest, planned)
         return _apply(settings, stop, latest, planned)

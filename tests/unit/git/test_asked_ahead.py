@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from reconciler.api.files import Checkout
 from reconciler.api.options import RunOptions
-from reconciler.git.ahead import ask_git_ahead
+from reconciler.git.ahead import ask_git_ahead, git_asked_ahead
 from reconciler.git.local import AskedAhead, git_environment
 from reconciler.git.location import locate
-from reconciler.git.processes import BegunProgram
+from reconciler.git.processes import _RUNNING, BegunProgram
 from reconciler.git.uncommitted import uncommitted_files
 from reconciler.git.work_tree import read_directory
 from reconciler.run.repository import Repository, read_current
@@ -150,6 +150,7 @@ def test_what_is_forgotten_is_asked_anew(tree: Path) -> None:
         RunOptions(ref="main"),
         RunOptions(repo="/there/is/none"),
         RunOptions(path="../elsewhere"),
+        RunOptions(require_signature="gpg"),
     ],
 )
 def test_nothing_is_asked_where_no_work_tree_is_read_as_it_lies(
@@ -164,6 +165,15 @@ def test_a_program_that_hangs_ends_with_its_time_or_when_nobody_wants_it() -> No
     assert BegunProgram(["sleep", "60"], git_environment(), seconds=0.1).finish().timed_out
     BegunProgram(["sleep", "60"], git_environment(), seconds=60).end()
     assert time.monotonic() - began < 10
+
+
+def test_what_nobody_wanted_to_know_ends_with_the_run(tree: Path) -> None:
+    with git_asked_ahead(RunOptions(repo=str(tree))) as options:
+        running = [begun._process for begun in options.ahead._begun.values()]
+        assert len(running) == 2
+    assert all(process.returncode is not None for process in running)
+    assert not set(running) & _RUNNING
+    assert all(process.stdout is None or process.stdout.closed for process in running)
 
 
 def wait_for(ahead: AskedAhead) -> None:
