@@ -5,13 +5,13 @@ On a live object, where anybody may write, the same words are read by ``plan.pru
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from reconciler.api.objects import Object, ObjectKey, map_of, value_at
+from reconciler.api.spelling import close_matches
 
 PREFIX = "federation.reconciler.dev/"
 KUBEFED_ORPHAN = "kubefed.io/orphan"
@@ -76,7 +76,7 @@ def entry_fault(
     if name == key:
         return _prefix_fault(key)
     if name not in ANNOTATIONS:
-        close = difflib.get_close_matches(name, allowed, 1, 0.5)
+        close = close_matches(name, allowed, 1, 0.5)
         hint = f"did you mean {PREFIX}{close[0]}?" if close else ""
         expected = ", ".join(allowed) or f"nothing that begins with {PREFIX}"
         return AnnotationFault(f"{key} is none of our annotations", expected, hint)
@@ -94,8 +94,8 @@ def _prefix_fault(key: str) -> AnnotationFault | None:
     prefix, slash, name = key.partition("/")
     if not slash or ("reconcil" not in prefix and "federation" not in prefix):
         return None
-    meant = difflib.get_close_matches(name, ANNOTATIONS, 1, 0.8)
-    if not meant or not difflib.get_close_matches(prefix + slash, [PREFIX], 1, 0.7):
+    meant = close_matches(name, ANNOTATIONS, 1, 0.8)
+    if not meant or not close_matches(prefix + slash, [PREFIX], 1, 0.7):
         return None
     message = f"{key} is none of our annotations, and would have no effect"
     return AnnotationFault(

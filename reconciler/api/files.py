@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from msgspec import Struct
 
+from reconciler.api.objects import RedactedRepr
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+
+class SourceFile(RedactedRepr, frozen=True):
     """``path`` is relative to the chosen folder, with ``/``; ``blob`` is the Git blob id, if known.
 
     ``error`` is set instead of content when the file could not be read or is refused (too large),
@@ -18,14 +17,14 @@ class SourceFile:
     """
 
     path: str
-    content: bytes = field(repr=False, default=b"")
+    content: bytes = b""
     blob: str | None = None
     error: str = ""
     hint: str = ""
     built_by: str = ""
     built_line: int = 1
     decrypted: bool = False
-    encrypted: bytes = field(repr=False, default=b"")
+    encrypted: bytes = b""
 
 
 # -- checkouts -------------------------------------------------------------------------------------

@@ -647,6 +647,9 @@ class RunOptions(Struct, frozen=True):
     """Unix time in seconds."""
     kept: Annotated[Any, Internal("a process that stays has it")] = None
     """What outlives a run, as ``cluster.connect.Kept`` says; None: nothing."""
+    ahead: Annotated[Any, Internal("it is begun while the program is still loaded")] = None
+    """What Git was asked of a work tree before its answers are needed: ``git.local.AskedAhead``;
+    None: nothing."""
     fights: Annotated[Mapping[Any, Any], Internal("a process that stays counts them")] = {}
     """Which objects others change again and again: ``plan.fights.Fights``."""
     sample_at: Annotated[float | None, Internal("a saved plan says when it was made")] = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import os
 import sys
@@ -15,6 +14,7 @@ import click
 
 from reconciler.api.errors import ReconcileError
 from reconciler.api.options import declarations
+from reconciler.api.spelling import close_matches
 from reconciler.cli.console import Console, open_console
 from reconciler.cli.error_messages import report_defect, report_failure
 from reconciler.cli.exit_codes import Exit
@@ -126,7 +126,7 @@ class CommandGroup(click.Group):
         name = args[0]
         if name not in COMMANDS:
             message = f"No such command {name!r}."
-            if close := difflib.get_close_matches(name, COMMANDS, 1):
+            if close := close_matches(name, COMMANDS, 1):
                 message += f" Did you mean {close[0]!r}?"
             elif Path(name).is_dir() or "://" in name:
                 message += f" To read that repository: --repo {name}"

@@ -93,8 +93,6 @@ def open_console(
             return True
         return stream.isatty() and environment.get("TERM") != "dumb"
 
-    import shutil
-
     silence_libraries()
     return Console(
         stdout_colour=colourful(sys.stdout),
@@ -103,11 +101,19 @@ def open_console(
         stderr_terminal=sys.stderr.isatty()
         and environment.get("TERM") != "dumb"
         and not json_lines,
-        width=max(60, min(shutil.get_terminal_size((100, 24)).columns, 200)),
+        width=_width(environment),
         debug=debug,
         verbose=verbose,
         json_lines=json_lines,
     )
+
+
+def _width(environment: Mapping[str, str]) -> int:
+    if not (sys.stdout.isatty() or environment.get("COLUMNS")):
+        return Console().width
+    import shutil
+
+    return max(60, min(shutil.get_terminal_size((Console().width, 24)).columns, 200))
 
 
 def silence_libraries() -> None:

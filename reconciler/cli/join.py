@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -312,7 +311,7 @@ def _planned(
     ends = ends.with_seats(seats_given(settings, contexts, federation))
     endpoint = ends.endpoint
     if api_endpoint:
-        endpoint = dataclasses.replace(endpoint, server=api_endpoint.rstrip("/"))
+        endpoint = replace(endpoint, server=api_endpoint.rstrip("/"))
     hosts = {}
     if request.auth == "token":
         hosts = ends.hosts

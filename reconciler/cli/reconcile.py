@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from os import environ
@@ -12,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from reconciler.api.options import ENVIRONMENT_PREFIX, RunOptions, declarations
+from reconciler.api.spelling import close_matches
 from reconciler.cli.command_group import COMMANDS, CommandGroup
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import CommandSettings, merged, option, run_options
@@ -191,6 +191,6 @@ def check_environment(environment: Mapping[str, str]) -> None:
             continue
         if _OF_A_SERVICE.fullmatch(name):
             continue
-        close = difflib.get_close_matches(name, known, 1)
+        close = close_matches(name, known, 1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise click.UsageError(f"The variable {name} sets no option.{hint}")

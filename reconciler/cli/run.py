@@ -62,7 +62,11 @@ def run_once(
     """
     stop.at_once()
     settings, seconds = settings.until_deadline(plan_only=settings.options.plan_only)
-    with stop.within(seconds):
+    from reconciler.git.ahead import git_asked_ahead
+
+    # Git looks while the rest of the program is loaded.
+    with stop.within(seconds), git_asked_ahead(settings.options) as options:
+        settings = replace(settings, options=options)
         if settings.options.plan_only:
             return _only_plan(settings, stop, latest, planned)
         return _apply(settings, stop, latest, planned)

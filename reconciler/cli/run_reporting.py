@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cli.console import styled
@@ -48,15 +48,13 @@ class StopReason(Protocol):
     def in_order(self) -> object: ...
 
 
-@dataclass(frozen=True)
-class RunListeners:
+class RunListeners(Struct, frozen=True):
     """What of a process that stays is told how each run ended."""
 
     metrics: LatestMetrics | None = None
     page: LivePage | None = None
 
 
-@dataclass
 class ObservedRun:
     """``with ObservedRun(settings, stop) as watch:`` around one run.
 
@@ -64,11 +62,15 @@ class ObservedRun:
     is logged, measured and reported; that never raises, and never changes how the block ended.
     """
 
-    settings: CommandSettings
-    stop: StopReason | None = None
-    latest: RunListeners | None = None
-    prepared: Prepared | None = None
-    result: RunResult | None = None
+    def __init__(
+        self,
+        settings: CommandSettings,
+        stop: StopReason | None = None,
+        latest: RunListeners | None = None,
+    ) -> None:
+        self.settings, self.stop, self.latest = settings, stop, latest
+        self.prepared: Prepared | None = None
+        self.result: RunResult | None = None
 
     @property
     def options(self) -> RunOptions:

@@ -10,13 +10,13 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from math import inf
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized, Conflict
 from reconciler.api.notices import Notice, NoticeCause, notice

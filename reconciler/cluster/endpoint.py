@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from reconciler.api.objects import RedactedRepr
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+
+class Endpoint(RedactedRepr, frozen=True):
     """A resolved API server. PEM material is held in memory; ``repr`` shows none of it.
 
     ``headers`` gives the authorization header for each request, so that tokens which rotate in a
@@ -20,12 +20,12 @@ class Endpoint:
     """
 
     server: str
-    headers: Callable[[], dict[str, str]] = field(repr=False, default=dict)
-    ca_pem: str = field(repr=False, default="")
-    client_certificate_pem: str = field(repr=False, default="")
-    client_key_pem: str = field(repr=False, default="")
+    headers: Callable[[], dict[str, str]] = dict
+    ca_pem: str = ""
+    client_certificate_pem: str = ""
+    client_key_pem: str = ""
     server_name: str = ""
-    proxy_url: str = field(repr=False, default="")
+    proxy_url: str = ""
     verify: bool = True
 
 

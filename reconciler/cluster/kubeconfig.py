@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -427,6 +426,8 @@ def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
         return {**given, **impersonation}
 
     if headers() == impersonation and not settings.cert_file:
+        import shutil
+
         # The library only logs that a plugin failed.
         program = str(map_of(user.get("exec")).get("command", ""))
         missing = f"{program} is not installed, or not on the PATH"

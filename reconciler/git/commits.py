@@ -22,10 +22,9 @@ from reconciler.git.fetch import (
     Fetched,
     fetch,
     fetch_commit,
-    git_environment,
-    local_git,
     with_clone,
 )
+from reconciler.git.local import git_environment, local_git
 from reconciler.git.location import SourceLocation
 from reconciler.git.work_tree import CONTROL, blob_id, object_id
 

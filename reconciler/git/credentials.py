@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from reconciler.api.errors import SourceError
+from reconciler.api.objects import RedactedRepr
 
 USERNAME_VARIABLE, PASSWORD_VARIABLE = "RECONCILER_GIT_USERNAME", "RECONCILER_GIT_PASSWORD"
 # GitHub wants a name and ignores which; GitLab, Gitea and Azure do the same.
@@ -24,15 +24,14 @@ _HELPER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SourceCredentials:
+class SourceCredentials(RedactedRepr, frozen=True):
     """Who to be at a Git server; empty: nobody, or over ssh whoever the user's own settings say.
 
     ``identity`` and ``known_hosts`` are files for ssh, ``ca`` is a bundle for https.
     """
 
     username: str = ""
-    password: str = field(default="", repr=False)
+    password: str = ""
     identity: Path | None = None
     known_hosts: Path | None = None
     ca: Path | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from reconciler.api.errors import SourceError
-from reconciler.git.fetch import fetch, local_git
+from reconciler.git.fetch import fetch
+from reconciler.git.local import local_git
 from reconciler.git.location import SourceLocation
 
 # How much of the history is fetched, step by step, until the last applied commit is in it.

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
-import random
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +13,8 @@ from typing import TextIO, TypeVar
 from msgspec import Struct
 
 from reconciler.api.errors import SourceError
-from reconciler.api.options import ENVIRONMENT_PREFIX
-from reconciler.git.credentials import SourceCredentials
 from reconciler.git.fetch_errors import CACHE_HINT, FetchFailed, failure
+from reconciler.git.local import git_environment, local_git
 from reconciler.git.location import SourceLocation, is_full_id, looks_like_short_id
 from reconciler.git.processes import FinishedProgram, run_program
 
@@ -27,26 +23,8 @@ Result = TypeVar("Result")
 ATTEMPTS = 3
 FIRST_PAUSE = 0.5  # seconds before the second attempt; doubled after each
 MAX_PACK_BYTES = 2 * 1024**3
-LOCAL_SECONDS = 60
 LOCK_POLL_SECONDS = 0.1
 _OWN_REFS = "refs/reconcile/"
-_SETTINGS = (
-    ("core.hooksPath", os.devnull),
-    ("core.fsmonitor", "false"),
-    ("safe.directory", "*"),
-    # A tree with `..`, `.git` or the like is refused before it is in the clone.
-    ("fetch.fsckObjects", "true"),
-    # Harmless, and found in the history of old repositories.
-    ("fetch.fsck.zeroPaddedFilemode", "ignore"),
-    ("fetch.fsck.badTimezone", "ignore"),
-    ("fetch.fsck.missingSpaceBeforeDate", "ignore"),
-    ("fetch.recurseSubmodules", "false"),
-    ("submodule.recurse", "false"),
-    ("gc.autoDetach", "false"),
-    ("maintenance.autoDetach", "false"),
-    ("advice.fetchShowForcedUpdates", "false"),
-)
-_KEPT_VARIABLES = ("GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
 
 
 class Fetched(Struct, frozen=True):
@@ -55,50 +33,6 @@ class Fetched(Struct, frozen=True):
     commit: str
     name: str = ""
     tag: str = ""
-
-
-def git_environment(
-    credentials: SourceCredentials | None = None, url: str = "", protocols: str = ""
-) -> dict[str, str]:
-    """For git: nobody's own settings, no prompts, hooks or filters; ours instead."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("GIT_", ENVIRONMENT_PREFIX)) or name in _KEPT_VARIABLES
-    }
-    settings = list(_SETTINGS)
-    if credentials is not None:
-        settings += credentials.configuration(url)
-        environment |= credentials.environment()
-    environment |= {
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "",
-        "SSH_ASKPASS": "",
-        "SSH_ASKPASS_REQUIRE": "never",
-        "GIT_ALLOW_PROTOCOL": protocols,
-        # A clone that lacks an object is damaged; nothing is fetched behind our back.
-        "GIT_NO_LAZY_FETCH": "1",
-        # A commit is what its id says, whatever somebody here would rather see in its place.
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
-        "GIT_HTTP_LOW_SPEED_TIME": "30",
-        "LC_ALL": "C",
-        "GIT_CONFIG_COUNT": str(len(settings)),
-    }
-    for number, (key, value) in enumerate(settings):
-        environment[f"GIT_CONFIG_KEY_{number}"] = key
-        environment[f"GIT_CONFIG_VALUE_{number}"] = value
-    return environment
-
-
-def local_git(
-    folder: Path, *arguments: str, seconds: float = LOCAL_SECONDS, given: bytes = b""
-) -> FinishedProgram:
-    """A git command that needs no server; its exit code is the caller's to judge."""
-    command: list[str | Path] = ["git", "-C", folder, *arguments]
-    return run_program(command, git_environment(), seconds=seconds, given=given)
 
 
 def with_clone(where: SourceLocation, work: Callable[[Path], Result]) -> Result:
@@ -173,6 +107,8 @@ def _usable(folder: Path) -> bool:
 
 
 def _make(folder: Path) -> None:
+    import shutil
+
     made = folder.with_suffix(".new")
     with _writing_in(folder.parent):
         for old in (folder, made):
@@ -275,6 +211,8 @@ def _fetch_one(
                 hint="--path does not help: Git sends it whole",
                 answered_by_server=True,
             )
+        import random
+
         wait = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311
         if not error.passing or attempt == ATTEMPTS or time.monotonic() + wait >= ends:
             raise error

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from reconciler.api.errors import SourceError
 from reconciler.api.options import RunOptions
-from reconciler.git.fetch import local_git, refs_at
+from reconciler.git.fetch import refs_at
+from reconciler.git.local import local_git
 from reconciler.git.location import SourceLocation, is_full_id
 from reconciler.git.read import places_of
 

@@ -21,9 +21,12 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from reconciler.api.errors import SourceError
+from reconciler.git.local import AskedAhead
 from reconciler.git.location import SourceLocation, is_full_id, is_url
+from reconciler.git.work_tree import top_of
 
 _SHORT_FORM = re.compile(r"^(?:[^@/\s]+@)?([\w.-]+):(?!//)(.*)$")
+_REMOTES = ("config", "--get-regexp", r"^remote\..*\.url$")
 _USUAL_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
 
 
@@ -114,19 +117,25 @@ class Claimant(Struct, frozen=True, dict=True):
 
 
 def claimant_of(
-    where: SourceLocation, head: str, *, addresses: Sequence[str] = (), take_over: bool = False
+    where: SourceLocation,
+    head: str,
+    *,
+    addresses: Sequence[str] = (),
+    take_over: bool = False,
+    ahead: AskedAhead | None = None,
 ) -> Claimant:
     """Every name that a repository has, without asking any server. ``addresses`` are those of its
-    mirrors as well, the first one given first; ``where`` is the one that was read."""
+    mirrors as well, the first one given first; ``where`` is the one that was read; ``ahead``:
+    where Git was asked before (``ask_remotes``)."""
     if where.is_remote:
         path = posixpath.normpath(where.path.strip("/") or ".")
         names = tuple(dict.fromkeys(map(normalised, addresses or (where.location,))))
         return Claimant(names, path, where=where, head=head, take_over=take_over)
     folder = (Path(where.location).expanduser() / where.path).resolve()
-    top = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
+    top = top_of(folder)
     if top is None:
         return Claimant((str(folder),), take_over=take_over)
-    names = (*_remotes(top), normalised(str(top)))
+    names = (*_remotes(top, ahead or AskedAhead()), normalised(str(top)))
     path = folder.relative_to(top).as_posix()
     return Claimant(tuple(dict.fromkeys(names)), path, top, head=head, take_over=take_over)
 
@@ -152,11 +161,15 @@ def normalised(location: str, base: Path | None = None) -> str:
     return name.removesuffix(".git").rstrip("/") or "/"
 
 
-def _remotes(top: Path) -> list[str]:
-    """The addresses of a work tree's remotes, ``origin`` first."""
-    from reconciler.git.fetch import local_git
+def ask_remotes(folder: Path, ahead: AskedAhead) -> None:
+    """Have Git begin to say which remotes a work tree has."""
+    if (top := top_of(folder)) is not None:
+        ahead.ask(top, *_REMOTES)
 
-    found = local_git(top, "config", "--get-regexp", r"^remote\..*\.url$")
+
+def _remotes(top: Path, ahead: AskedAhead) -> list[str]:
+    """The addresses of a work tree's remotes, ``origin`` first."""
+    found = ahead.answer(top, *_REMOTES)
     lines = found.stdout.decode(errors="replace").splitlines()
     pairs = sorted(tuple(line.split(" ", 1)) for line in lines if " " in line)
     pairs.sort(key=lambda pair: pair[0] != "remote.origin.url")

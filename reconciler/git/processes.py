@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,43 @@ def run_program(
     Whatever it started (ssh, git's remote helpers, gpg) dies with it after ``seconds``.
     Raises SourceError when there is no such program.
     """
+    process = _start(command, environment, subprocess.PIPE, folder)
+    with _attended(process):
+        if most is not None:
+            return _bounded(process, given, seconds, most)
+        return _finished(process, given, seconds)
+
+
+class BegunProgram:
+    """A program that runs beside this one, as ``run_program`` does; ``finish`` waits for it.
+
+    Raises SourceError when there is no such program. ``seconds`` count from its start.
+    """
+
+    def __init__(
+        self, command: Sequence[str | Path], environment: Mapping[str, str], *, seconds: float
+    ) -> None:
+        self._ends = time.monotonic() + seconds
+        self._process = _start(command, environment, subprocess.DEVNULL, None)
+
+    def finish(self) -> FinishedProgram:
+        """What came of it, once."""
+        with _attended(self._process):
+            return _finished(self._process, b"", self._ends - time.monotonic())
+
+    def end(self) -> None:
+        """Nobody wants to know any more."""
+        _kill_group(self._process)
+        self.finish()
+
+
+def _start(
+    command: Sequence[str | Path], environment: Mapping[str, str], given: int, folder: Path | None
+) -> subprocess.Popen[bytes]:
     try:
         process = subprocess.Popen(
             [str(part) for part in command],
-            stdin=subprocess.PIPE,
+            stdin=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(environment),
@@ -61,24 +95,32 @@ def run_program(
             f"{name} cannot be run: {error.strerror}", hint=f"install {name}"
         ) from None
     _RUNNING.add(process)
+    return process
+
+
+@contextlib.contextmanager
+def _attended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     with process:
         try:
-            if most is not None:
-                return _bounded(process, given, seconds, most)
-            out, errors = process.communicate(given, timeout=max(seconds, 0.01))
-        except subprocess.TimeoutExpired:
-            _kill_group(process)
-            out, errors = process.communicate()
-            return FinishedProgram(
-                process.returncode, out, errors.decode(errors="replace"), timed_out=True
-            )
+            yield
         except BaseException:
             # Ctrl-C does not reach another session by itself.
             _kill_group(process)
             raise
         finally:
             _RUNNING.discard(process)
-    return FinishedProgram(process.returncode, out, errors.decode(errors="replace"))
+
+
+def _finished(process: subprocess.Popen[bytes], given: bytes, seconds: float) -> FinishedProgram:
+    timed_out = False
+    try:
+        out, errors = process.communicate(given or None, timeout=max(seconds, 0.01))
+    except subprocess.TimeoutExpired:
+        _kill_group(process)
+        out, errors = process.communicate()
+        timed_out = True
+    text = errors.decode(errors="replace")
+    return FinishedProgram(process.returncode, out, text, timed_out=timed_out)
 
 
 def run_for_output(

@@ -42,6 +42,7 @@ NO_CREDENTIAL = "-"
 
 if TYPE_CHECKING:
     from reconciler.git.kept_commit import KeptCommit
+    from reconciler.git.local import AskedAhead
     from reconciler.git.mirrors import Choice, Head, Mirrors
 
 
@@ -105,7 +106,7 @@ def read_source(options: RunOptions) -> ReadSource:
         # Files lie beside Git's objects, and are not what was signed.
         where = replace(where, ref=where.ref or "HEAD")
     try:
-        checkout = _open(where)
+        checkout = _open(where, options.ahead)
     except FetchFailed as error:
         if error.unreachable:
             raise SourceUnreachable(str(error), hint=error.hint) from error
@@ -302,11 +303,11 @@ def _credentials(folder: str) -> SourceCredentials | None:
     return read_credentials(folder) if folder not in ("", NO_CREDENTIAL) else None
 
 
-def _open(where: SourceLocation) -> Checkout:
+def _open(where: SourceLocation, ahead: AskedAhead | None = None) -> Checkout:
     if where.ref is None and not where.is_remote:
         from reconciler.git.work_tree import read_directory
 
-        return read_directory(where.location, where.path)
+        return read_directory(where.location, where.path, ahead)
     from reconciler.git.commits import read_git_repository
 
     return read_git_repository(where)

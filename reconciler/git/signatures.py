@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from reconciler.api.errors import SourceError
 from reconciler.api.files import Checkout
-from reconciler.git.fetch import git_environment, local_git
+from reconciler.git.local import git_environment, local_git
 from reconciler.git.location import SourceLocation
 from reconciler.git.processes import FinishedProgram, run_program
 from reconciler.git.source_rules import SignatureRule, SignatureType
@@ -72,6 +71,8 @@ def verify_signature(
         raise SourceError(f"{what} is not signed; {rule.type} is demanded", hint=_how(rule))
     if found != rule.type:
         raise SourceError(f"{what} is signed with {found}; {rule.type} is demanded")
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="reconcile-keys-") as place:
         environment = _environment(Path(place), rule.type, keys)
         command = ["git", "-C", str(folder), f"verify-{rule.on}", "--raw", signed]

@@ -117,13 +117,13 @@ def _check_kept(source: ReadSource, begun: str) -> None:
 
 
 def _check(source: ReadSource, last: LastApplied | None) -> None:
-    from reconciler.git.signatures import in_repository, verify_checkout
-
     where, checkout = source.where, source.checkout
     before: SourceRules | None = None
     if last and last.commit == checkout.commit and not checkout.dirty:
         before = source.rules
     elif last and checkout.commit:
+        from reconciler.git.signatures import in_repository
+
         allowed = source.options.allow_rollback or source.rules.allow_rollback
         before = in_repository(
             where, lambda folder: _rules_before(where, folder, checkout, last, allowed)
@@ -153,6 +153,8 @@ def _check(source: ReadSource, last: LastApplied | None) -> None:
             hint="give the public keys with --trusted-keys; without it the keys that the last "
             "applied commit names are used, and there is no such commit yet",
         )
+    from reconciler.git.signatures import verify_checkout
+
     verify_checkout(where, checkout, demanded, keys)
 
 

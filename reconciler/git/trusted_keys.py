@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.api.errors import SourceError
+from reconciler.api.objects import RedactedRepr
 
 MAX_KEY_BYTES = 1024 * 1024
 _PUBLIC_KEY_TYPES = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-")
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedKeys:
+class TrustedKeys(RedactedRepr, frozen=True):
     """``texts`` are GPG public keys (armoured or not), or files of allowed signers; ``origin``
     tells where from."""
 
-    texts: tuple[bytes, ...] = field(repr=False)
+    texts: tuple[bytes, ...]
     origin: str
 
     def allowed_signers(self) -> str:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from reconciler.api.files import Checkout, SourceFile, is_hidden
 from reconciler.git import kustomize
-from reconciler.git.fetch import local_git
+from reconciler.git.local import AskedAhead
 from reconciler.git.location import SourceLocation
-from reconciler.git.work_tree import blob_id, read_directory
+from reconciler.git.work_tree import blob_id, read_directory, tree_question
 
 _LINK = "120000"
 _PLAIN = ("100644", "100755")
@@ -28,13 +28,17 @@ class _Entry(NamedTuple):
 
 
 def uncommitted_files(
-    where: SourceLocation, checkout: Checkout, is_manifest: Callable[[str], bool]
+    where: SourceLocation,
+    checkout: Checkout,
+    is_manifest: Callable[[str], bool],
+    ahead: AskedAhead | None = None,
 ) -> tuple[SourceFile, ...]:
     """Those that differ from the commit, that it does not have, or that are missing; by path.
 
     Nothing of what was read from Git's objects. Only manifests matter; but where kustomize builds
     something, which may take in any file of the whole location, all of them do, and where helm
-    renders something, all of the folder. Raises SourceError when they cannot be read again.
+    renders something, all of the folder. ``ahead``: where Git was asked before. Raises SourceError
+    when they cannot be read again.
     """
     if where.is_remote or where.ref is not None:
         return ()
@@ -42,7 +46,7 @@ def uncommitted_files(
     if any(posixpath.basename(file.path) in kustomize.NAMES for file in checkout.files):
         return _differing(top.resolve(), read_directory(str(top), "").files, checkout.commit)
     folder = (top / where.path).resolve()
-    found = _differing(folder, checkout.files, checkout.commit)
+    found = _differing(folder, checkout.files, checkout.commit, ahead)
     if not found:
         return ()
     from reconciler.git.helm import CHART_KIND
@@ -51,8 +55,10 @@ def uncommitted_files(
     return tuple(file for file in found if rendered or is_manifest(file.path))
 
 
-def _differing(folder: Path, files: Sequence[SourceFile], commit: str) -> tuple[SourceFile, ...]:
-    tree = _tree(folder, commit)
+def _differing(
+    folder: Path, files: Sequence[SourceFile], commit: str, ahead: AskedAhead | None = None
+) -> tuple[SourceFile, ...]:
+    tree = _tree(folder, commit, ahead or AskedAhead())
     read = {file.path: file for file in files}
     # What was refused when it was read was not used either.
     changed = [
@@ -68,9 +74,9 @@ def _differing(folder: Path, files: Sequence[SourceFile], commit: str) -> tuple[
     return tuple(sorted([*changed, *missing], key=lambda file: file.path))
 
 
-def _tree(folder: Path, commit: str) -> dict[str, _Entry]:
+def _tree(folder: Path, commit: str, ahead: AskedAhead) -> dict[str, _Entry]:
     """What the commit holds below ``folder``, by the path from there."""
-    done = local_git(folder, "ls-tree", "-r", "-z", commit)
+    done = ahead.answer(folder, *tree_question(commit))
     found = {}
     for line in done.stdout.split(b"\0") if done.code == 0 else ():
         if line:

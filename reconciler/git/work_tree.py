@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from reconciler.api.errors import SourceError
@@ -17,12 +19,56 @@ from reconciler.api.files import (
     SourceFile,
     is_hidden,
 )
+from reconciler.git.local import AskedAhead, local_git
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_FULL_ID = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
+# Of the head nothing but its name and whether files differ from it: not how far its branch is from
+# another. No hooks, no file-system monitor: the folder may be somebody else's repository.
+_STATUS = (
+    *("status", "--porcelain=v2", "--branch", "--no-ahead-behind"),
+    *("--untracked-files=normal", "--", "."),
+)
+_HEAD = b"# branch.oid "
 
 
-def read_directory(location: str, path: str) -> Checkout:
-    """Every file below ``location``/``path``. Raises SourceError when there is no such folder."""
+def read_directory(location: str, path: str, ahead: AskedAhead | None = None) -> Checkout:
+    """Every file below ``location``/``path``. Raises SourceError when there is no such folder.
+
+    ``ahead``: where Git was asked before, or is to be asked for what ``uncommitted_files`` needs.
+    """
+    folder = folder_of(location, path)
+    asked = ahead or AskedAhead()
+    ask_status(folder, asked)
+    try:
+        files = tuple(sorted(_read_all(folder), key=lambda f: f.path))
+        commit, dirty = _commit_of(folder, asked)
+    except BaseException:
+        asked.forget()
+        raise
+    if ahead and commit and not dirty:
+        ahead.ask(folder, *tree_question(commit))
+    return Checkout(str(folder), commit, dirty, files)
+
+
+def ask_status(folder: Path, ahead: AskedAhead) -> None:
+    """Have Git begin to say which commit a work tree is of, and whether files differ from it."""
+    if top_of(folder) is not None:
+        ahead.ask(folder, *_STATUS)
+
+
+def tree_question(commit: str) -> tuple[str, ...]:
+    """What Git is asked to have all that a commit holds below a folder."""
+    return ("ls-tree", "-r", "-z", commit)
+
+
+def top_of(folder: Path) -> Path | None:
+    """The top of the work tree that a folder lies in; None outside Git."""
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), None)
+
+
+def folder_of(location: str, path: str) -> Path:
+    """The folder ``path`` of a directory, resolved. Raises SourceError where there is none."""
     root = Path(location).expanduser()
     if not root.is_dir():
         raise SourceError(f"there is no directory {location!r}", hint="name it with --repo")
@@ -32,20 +78,19 @@ def read_directory(location: str, path: str) -> Checkout:
     if not folder.is_dir():
         inside = ", ".join(sorted(p.name for p in root.iterdir() if p.is_dir())[:10])
         raise SourceError(f"{location!r} has no folder {path!r}", hint=f"it has: {inside}")
-    files = tuple(sorted(_read_all(folder), key=lambda f: f.path))
-    commit, dirty = _commit_of(folder)
-    return Checkout(str(folder), commit, dirty, files)
+    return folder
 
 
 def _read_all(folder: Path) -> Iterator[SourceFile]:
     count = total = 0
+    top = os.path.join(folder, "")  # noqa: PTH118  (a Path for each file takes longer than to read it)
     for here, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
             if is_hidden(name):
                 continue
-            file = Path(here) / name
-            relative = file.relative_to(folder).as_posix()
+            file = os.path.join(here, name)  # noqa: PTH118
+            relative = file[len(top) :]
             count += 1
             if count > MAX_FILES:
                 raise SourceError(f"more than {MAX_FILES} files in {folder.name}")
@@ -56,24 +101,27 @@ def _read_all(folder: Path) -> Iterator[SourceFile]:
             yield found
 
 
-def _read(file: Path, relative: str, folder: Path) -> SourceFile:
+def _read(file: str, relative: str, folder: Path) -> SourceFile:
     if CONTROL.search(relative):
         raise SourceError(
             f"{folder.name} holds the path {relative!r}",
             hint="names with control characters are refused",
         )
-    if file.is_symlink() and not file.resolve().is_relative_to(folder):
-        return SourceFile(relative, error="a symbolic link that leads out of the repository")
     try:
-        if not file.is_file():
+        mode = os.lstat(file).st_mode
+        linked = stat.S_ISLNK(mode)
+        if linked and not Path(file).resolve().is_relative_to(folder):
+            return SourceFile(relative, error="a symbolic link that leads out of the repository")
+        if not (Path(file).is_file() if linked else stat.S_ISREG(mode)):
             # A pipe would let nobody go who opens it.
             return SourceFile(relative, error="no plain file")
-        size = file.stat().st_size
-        if size > MAX_FILE_BYTES:
-            return SourceFile(
-                relative, error=f"the file has {size} bytes; {MAX_FILE_BYTES} at most"
-            )
-        content = file.read_bytes()
+        with FileIO(file) as opened:
+            size = os.fstat(opened.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                return SourceFile(
+                    relative, error=f"the file has {size} bytes; {MAX_FILE_BYTES} at most"
+                )
+            content = opened.readall()
     except OSError as error:
         return SourceFile(relative, error=f"cannot be read: {error.strerror}")
     return SourceFile(relative, content, blob_id(content))
@@ -90,22 +138,26 @@ def object_id(kind: str, content: bytes) -> str:
     return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
 
 
-def _commit_of(folder: Path) -> tuple[str, bool]:
+def _commit_of(folder: Path, ahead: AskedAhead) -> tuple[str, bool]:
     """HEAD and whether the work tree differs from it; nothing for a folder outside Git, or without
     a first commit. Raises SourceError where Git cannot say: that is not a clean work tree."""
-    if not any((place / ".git").exists() for place in (folder, *folder.parents)):
+    if top_of(folder) is None:
         return "", False
+    told = ahead.answer(folder, *_STATUS)
+    lines = told.stdout.splitlines()
+    head = next((line.removeprefix(_HEAD) for line in lines if line.startswith(_HEAD)), b"")
+    if not (told.code or told.timed_out) and _FULL_ID.fullmatch(head):
+        return head.decode(), not all(line.startswith(b"# ") for line in lines)
+    # It says "(initial)" of a branch without a commit, and of one whose file is damaged.
     if _is_unborn(folder):
         return "", False
-    head = _git(folder, "rev-parse", "--verify", "HEAD^{commit}").strip()
+    commit = _git(folder, "rev-parse", "--verify", "HEAD^{commit}").strip()
     changed = _git(folder, "status", "--porcelain", "--untracked-files=normal", "--", ".")
-    return head, bool(changed)
+    return commit, bool(changed)
 
 
 def _is_unborn(folder: Path) -> bool:
     """Whether HEAD is a branch that has no commit yet."""
-    from reconciler.git.fetch import local_git
-
     branch = local_git(folder, "symbolic-ref", "--quiet", "HEAD")
     if branch.code:
         return False
@@ -115,9 +167,6 @@ def _is_unborn(folder: Path) -> bool:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    # No hooks, no file-system monitor: the folder may be somebody else's repository.
-    from reconciler.git.fetch import local_git
-
     done = local_git(folder, *arguments)
     if done.code or done.timed_out:
         first_line = (done.stderr.strip().splitlines() or ["it did not end"])[0]

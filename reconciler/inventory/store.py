@@ -7,7 +7,7 @@ are replaced under their resourceVersion, so that two runs cannot overwrite each
 from __future__ import annotations
 
 import base64
-import secrets
+import os
 import zlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -141,7 +141,7 @@ def read_inventory(member: Member, federation: str, namespace: str) -> Inventory
     found = member.labelled(SECRETS, f"{LABEL}={federation}", namespace=namespace)
     known = member.remembered(KnownRows) or KnownRows()
     held = {str(item["metadata"]["name"]): item for item in found}
-    empty = Inventory(federation, namespace, secrets=held, key=secrets.token_bytes(32))
+    empty = Inventory(federation, namespace, secrets=held, key=os.urandom(32))
     parent = held.get(empty.parent_name)
     if parent is None:
         return replace(empty, rows=_all_rows(held, known)[0])

@@ -7,7 +7,6 @@ them learns it before anything is written.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
@@ -451,7 +450,7 @@ def member_with(credentials: Credentials, token: str) -> Member:
     from reconciler.cluster.endpoint import bearer
     from reconciler.cluster.http import Transport
 
-    endpoint = dataclasses.replace(
+    endpoint = replace(
         credentials.endpoint,
         headers=bearer(token),
         client_certificate_pem="",

@@ -14,7 +14,6 @@ nobody has written the object since the server read it: no later holder's write 
 
 from __future__ import annotations
 
-import getpass
 import os
 import platform
 import threading
@@ -67,6 +66,8 @@ def holder_name() -> str:
 
     The nonce makes it this run's alone: processes in two containers may share name and number.
     """
+    import getpass
+
     machine = platform.node() or "somewhere"
     try:
         who = f"{getpass.getuser()}@{machine}"

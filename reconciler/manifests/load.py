@@ -16,12 +16,8 @@ from reconciler.api.files import SourceFile
 from reconciler.api.manifest import Manifest
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
-from reconciler.manifests.builtin_schemas import type_problems
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.document import Document
-from reconciler.manifests.metadata import identity_problems, mark_problems, without_server_fields
-from reconciler.manifests.old_versions import is_old
-from reconciler.manifests.own_schemas import schema_problems
 
 if TYPE_CHECKING:
     from yaml import YAMLError
@@ -244,6 +240,15 @@ def _no_map(position: Position, what: str = "the document") -> Problem:
 def _faults(document: Document, most: int) -> list[Problem]:
     """What is wrong with a document, ``most`` of it; one without fault is cleaned of what servers
     add."""
+    # What is in the cache was judged before.
+    from reconciler.manifests.builtin_schemas import type_problems
+    from reconciler.manifests.metadata import (
+        identity_problems,
+        mark_problems,
+        without_server_fields,
+    )
+    from reconciler.manifests.own_schemas import schema_problems
+
     found = list(islice(identity_problems(document), most))
     found = found or list(islice(_of_old_version(document), most))
     found = found or list(islice(schema_problems(document), most))
@@ -254,6 +259,8 @@ def _faults(document: Document, most: int) -> list[Problem]:
 
 
 def _of_old_version(document: Document) -> Iterator[Problem]:
+    from reconciler.manifests.old_versions import is_old
+
     if is_old(document.body):
         # Most repositories have nothing of the kind.
         from reconciler.manifests.conversions import old_version_problems

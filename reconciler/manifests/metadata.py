@@ -6,7 +6,6 @@ only after others had been written.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from itertools import chain
@@ -21,6 +20,7 @@ from reconciler.api.annotations import (
 )
 from reconciler.api.errors import Problem
 from reconciler.api.objects import Object, map_of
+from reconciler.api.spelling import close_matches
 from reconciler.manifests.document import Document
 from reconciler.manifests.own_schemas import KUBEFED_TYPES, schema_name
 from reconciler.manifests.secret_data import kind_of
@@ -138,7 +138,7 @@ def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
         )
     for key in metadata:
         if key not in _METADATA:
-            close = difflib.get_close_matches(key, _METADATA, 1)
+            close = close_matches(key, _METADATA, 1)
             yield _problem(
                 document,
                 ("metadata", key),

@@ -6,7 +6,6 @@ find the words.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ import orjson
 
 from reconciler.api.errors import Problem
 from reconciler.api.objects import Object, api_group, value_at
+from reconciler.api.spelling import close_matches
 from reconciler.manifests.document import Document
 from reconciler.manifests.secret_data import QUOTE_IT, content_faults, kind_of, read_as
 
@@ -156,7 +156,7 @@ def _misplaced_kind(document: Document) -> Iterator[Problem]:
         if home and api_group(home) == group:
             yield _problem(document, ("apiVersion",), f"{kind} is not known in {api_version}", home)
             return
-        near = difflib.get_close_matches(kind, list(_KIND_HOMES), n=1)
+        near = close_matches(kind, list(_KIND_HOMES), n=1)
         kinds = sorted(k for v, k in SCHEMA_OF if api_group(v) == group)
         if api_version == KUBEFED_TYPES:
             kinds.append("Federated<Kind>")
@@ -170,7 +170,7 @@ def _misplaced_kind(document: Document) -> Iterator[Problem]:
     elif home in (_OWN,) or (home and not group):
         yield _problem(document, ("apiVersion",), f"{kind} does not belong to {api_version}", home)
     elif group in BUILT_IN and kind not in BUILT_IN[group]:
-        near = difflib.get_close_matches(kind, BUILT_IN[group], n=1, cutoff=0.75)
+        near = close_matches(kind, BUILT_IN[group], n=1, cutoff=0.75)
         if near:
             yield _problem(
                 document,
@@ -180,7 +180,7 @@ def _misplaced_kind(document: Document) -> Iterator[Problem]:
                 f"did you mean {near[0]}?",
             )
     elif group.endswith("kubefed.io") or _is_close(group, OWN_GROUP):
-        near = difflib.get_close_matches(api_version, sorted({v for v, _ in SCHEMA_OF}), n=1)
+        near = close_matches(api_version, sorted({v for v, _ in SCHEMA_OF}), n=1)
         hint = f"did you mean {near[0]}?" if near else ""
         yield _problem(
             document, ("apiVersion",), f"the group {group!r} is not known", "a known group", hint
@@ -197,12 +197,12 @@ def _is_karmadas(group: str) -> bool:
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = close_matches(word, list(known), n=1)
     return f"did you mean {near[0]}?" if near else ""
 
 
 def _is_close(one: str, other: str) -> bool:
-    return bool(difflib.get_close_matches(one, [other], n=1, cutoff=0.85))
+    return bool(close_matches(one, [other], n=1, cutoff=0.85))
 
 
 def _explain(document: Document, name: str) -> Iterator[Problem]:
@@ -229,7 +229,7 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
         yield _problem(document, path, f"not valid here: {shown}", expected)
     elif error.validator == "enum":
         allowed = [str(v) for v in error.validator_value]
-        near = difflib.get_close_matches(shown.strip('"'), allowed, n=1, cutoff=0.5)
+        near = close_matches(shown.strip('"'), allowed, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else ""
         yield _problem(document, path, f"unknown value {shown}", expected, hint)
     elif error.validator == "pattern":
@@ -258,7 +258,7 @@ def _is_unquotable(document: Document, path: tuple[Any, ...]) -> bool:
 
 
 def _unknown_key(document: Document, path: tuple[Any, ...], key: str, known: list[str]) -> Problem:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    near = close_matches(key, known, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}?" if near else ""
     expected = "one of " + ", ".join(sorted(known)) if known else "nothing"
     return _problem(document, (*path, key), f"unknown key {key!r}", expected, hint, at_key=True)

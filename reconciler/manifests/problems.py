@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Sequence
 
@@ -14,6 +13,7 @@ from reconciler.api.errors import Problem
 from reconciler.api.files import SourceFile
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import key_of, map_of
+from reconciler.api.spelling import close_matches
 from reconciler.manifests.document import Document
 
 _NAME = rb"""\bname["']?:[ \t]*["']?([A-Za-z0-9.-]+)"""
@@ -154,5 +154,5 @@ def _steps(path: Sequence[str | int]) -> str:
 
 def suggestion(name: str, known: Collection[str], cutoff: float = 0.5) -> str:
     """``did you mean …?``, or nothing."""
-    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+    found = close_matches(name, sorted(known), n=1, cutoff=cutoff)
     return f"did you mean {found[0]}?" if found else ""

@@ -5,9 +5,12 @@ Every step's own work is in its package; here is only the order, and what runs s
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
@@ -15,7 +18,6 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import (
     BadInput,
-    ClusterError,
     GuardViolation,
     NoMajority,
     ReconcileError,
@@ -23,14 +25,11 @@ from reconciler.api.errors import (
     TextViolation,
     UsageError,
     Violation,
-    with_hint,
 )
 from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.options import COMPLETE, RunOptions
 from reconciler.cluster.connect import Connections, Connector
-from reconciler.cluster.parallel import in_parallel
-from reconciler.cluster.responses import reading_answers
 from reconciler.dns.pipeline_step import (
     asks_for_records,
     plan_records,
@@ -41,40 +40,14 @@ from reconciler.dns.pipeline_step import (
     write_records,
 )
 from reconciler.failover.availability import simulated_outages
-from reconciler.failover.cluster_health import Absence
 from reconciler.failover.probe import Probe
 from reconciler.federation.model import DesiredState, Federation
 from reconciler.git.owner import Claimant, Owner
 from reconciler.git.read import ReadSource
 from reconciler.git.trust import LastApplied, check_trust
-from reconciler.inventory.observe import observe
 from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
-from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
-from reconciler.plan.guards import deletions_of
-from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, kinds_of
-from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
-from reconciler.plan.model import (
-    NOT_WRITTEN,
-    Action,
-    Change,
-    ClusterPlan,
-    Outcome,
-    Plan,
-    RecordOutcome,
-    RunResult,
-    Urgent,
-    WithoutGit,
-)
-from reconciler.plan.replicas import (
-    expected_counts,
-    replicas_in,
-    replicas_now,
-    replicas_to_be,
-    with_foreign_objects,
-    workload_rows,
-)
-from reconciler.render.render import Rendering
+from reconciler.plan.live_state import MemberState
 from reconciler.run.decide import (
     Connect,
     FleetAssessment,
@@ -89,7 +62,7 @@ from reconciler.run.placed_objects import clusters_by_object, in_either, moved_t
 from reconciler.run.progress import NoProgress, Progress
 from reconciler.run.repository import Repository, render_repository
 from reconciler.run.start import read_under_lock, waiting_seconds
-from reconciler.scheduler.placement_warnings import Unplaced, why_unplaced
+from reconciler.scheduler.placement_warnings import why_unplaced
 from reconciler.scheduler.schedule import schedule
 from reconciler.shard.split import shard_of
 from reconciler.state.kept_commit_store import keep_begun
@@ -105,6 +78,8 @@ from reconciler.state.run_memory import (
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
     from reconciler.plan.fights import Fights
+    from reconciler.plan.member_plan import MemberWork
+    from reconciler.plan.model import Change, Outcome, Plan, RecordOutcome, RunResult, WithoutGit
     from reconciler.plan.waiting import Waiting
     from reconciler.rollout.model import RolloutView
     from reconciler.run.publish import Publication
@@ -198,6 +173,7 @@ def make_plan(
     names = False
     view: RolloutView | None = None
     looked: LookedAt | None = None
+    _load_meanwhile("reconciler.run.comparison", *(["reconciler.apply.fleet"] if lock else []))
     if published:
         from reconciler.shard.published import decode_decision
 
@@ -296,39 +272,27 @@ def make_plan(
         )
         records = waiting_records(records, waiting.why_fleet() if waiting else "")
     absent = why_unplaced(state, decided.decision.assignments)
-    planned = _plan_all(fleet, decided, rendering, absent, options, now, waiting, progress)
+    from reconciler.run.comparison import (
+        despite_guards,
+        plan_clusters,
+        put_together,
+        with_planned_changes,
+    )
+
+    planned = plan_clusters(fleet, decided, rendering, absent, options, now, waiting, progress)
     if rollout:
         planned = rollout.with_own_commits(planned)
     if rollout and view and view.complete:
-        view = _with_planned(view, planned)
+        view = with_planned_changes(view, planned)
     elif rollout and looked and view and view.candidate and options.plan_only:
         view = _road(view, rollout, fleet, looked, outages, connect, options, now)
-    unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
-    usually = clusters_by_object(fleet.rendering)
-    found = [
-        _tolerate_failover_refusals(work, usually)
-        for work in planned
-        if isinstance(work, MemberWork)
-    ]
-    works = hold_prunes_of_moved(found, unreachable, placed)
-    live = with_foreign_objects(decided.live, {w.cluster.name: w.foreign_objects for w in works})
-    lost = decided.decision.lost
-    before = replicas_now(live, replicas_in(fleet.rendering), lost)
-    after = replicas_to_be(
-        rendering, live, lost, {w.cluster.name: w.left_to_autoscalers for w in works}
-    )
-    plan = assemble(
+    plan, works = put_together(
         state,
-        works,
-        unreachable,
-        workload_rows(
-            decided.decision.assignments,
-            before,
-            expected_counts(after, before, [work.plan for work in works]),
-            decided.answered | lost,
-        ),
+        fleet,
+        decided,
+        planned,
+        rendering,
         placed,
-        commit=fleet.commit,
         notices=[
             *([without_git.notice] if without_git else []),
             *distrust,
@@ -342,8 +306,6 @@ def make_plan(
             *(rollout.notices if rollout else ()),
             *(publication.notices if publication else ()),
         ],
-        moves=decided.decision.moves,
-        health=decided.health,
         simulated_outages=options.simulate_outages,
     )
     plan = replace(
@@ -353,11 +315,11 @@ def make_plan(
         decisions=publication.changes if publication else (),
     )
     if plan.violations:
-        despite = _despite_guards(works, moving, withdrawals(records))
+        despite = despite_guards(works, moving, withdrawals(records))
         plan = replace(plan, despite_guards=tuple(despite))
     return Prepared(
         plan,
-        tuple(works),
+        works,
         placed,
         moving,
         run_memory,
@@ -374,6 +336,22 @@ def make_plan(
         waiting and waiting.by_clock(options.clock),
         looked.measured if looked else (),
     )
+
+
+def _load_meanwhile(*modules: str) -> None:
+    """Import in a thread what is needed once the members have answered: this one waits for them.
+
+    What cannot be imported is told where it is needed.
+    """
+    left = [name for name in modules if name not in sys.modules]
+
+    def load() -> None:
+        with suppress(Exception):
+            for name in left:
+                import_module(name)
+
+    if left:
+        threading.Thread(target=load, name="imports", daemon=True).start()
 
 
 def _rollout(
@@ -449,19 +427,10 @@ def _road(
     rendering = render_repository(state, assignments)
     absent = why_unplaced(state, assignments)
     waiting = _waiting(state, {}, lambda: now, options.fights)
-    planned = _plan_all(whole, decided, rendering, absent, options, now, waiting, NoProgress())
-    return _with_planned(view, planned)
+    from reconciler.run.comparison import plan_clusters, with_planned_changes
 
-
-def _with_planned(view: RolloutView, planned: Sequence[MemberWork | ClusterPlan]) -> RolloutView:
-    from reconciler.rollout.model import with_planned
-
-    plans = [one.plan if isinstance(one, MemberWork) else one for one in planned]
-    counts = {
-        one.name: dict(Counter(str(c.action) for c in one.changes if c.action not in NOT_WRITTEN))
-        for one in plans
-    }
-    return with_planned(view, counts)
+    planned = plan_clusters(whole, decided, rendering, absent, options, now, waiting, NoProgress())
+    return with_planned_changes(view, planned)
 
 
 def _waiting(
@@ -499,6 +468,8 @@ def without_git_of(source: ReadSource, memory: FleetMemory, now: float) -> Witho
     """That a run goes on from the kept commit, and since when runs do; None: Git answered."""
     if source.kept is None:
         return None
+    from reconciler.plan.model import WithoutGit
+
     return WithoutGit(source.checkout.commit, memory.without_git_since or now, source.unreachable)
 
 
@@ -516,33 +487,6 @@ def _clusters_in_scope(options: RunOptions, state: DesiredState) -> frozenset[st
     shard = shard_of(options)
     in_scope = shard.clusters_of(names) if shard else names
     return in_scope & set(options.clusters) if options.clusters else in_scope
-
-
-def _plan_all(
-    fleet: RunInputs,
-    decided: FleetAssessment,
-    rendering: Rendering,
-    absent: Unplaced,
-    options: RunOptions,
-    now: float,
-    waiting: Waiting | None,
-    progress: Progress,
-) -> list[MemberWork | ClusterPlan]:
-    settings = PlanSettings(
-        force_conflicts=options.force_conflicts,
-        max_deletions=options.max_deletions,
-        now=now if options.sample_at is None else options.sample_at,
-        take_over=options.take_over,
-        waiting=waiting,
-        checked=lambda count: progress.advance("compare", count),
-    )
-    seen = [one for one in decided.seen if one.cluster.name in fleet.in_scope]
-    progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
-    return in_parallel(
-        lambda one: _plan_one(one, rendering, absent, fleet.state, settings),
-        seen,
-        CONCURRENT_MEMBERS,
-    )
 
 
 def _announce(
@@ -594,6 +538,8 @@ def apply_plan(
     _stop_what_is_not_remembered(errors, acts)
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
+        from reconciler.plan.assemble import HINT
+
         done, undone = _apply_failover_part(prepared, stopped) if unattended else ([], [])
         forgotten = [TextViolation(text=str(one), about=one.subject) for one in errors]
         raise GuardViolation(
@@ -651,29 +597,11 @@ def _guards_of_others(prepared: Prepared) -> list[Violation]:
     if shared is None:
         return []
     shared.publish_violations([str(one) for one in plan.violations])
+    from reconciler.plan.guards import deletions_of
+
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
     return [*shared.await_guards(waiting_seconds(prepared.connector))]
-
-
-def _despite_guards(
-    works: Sequence[MemberWork],
-    moving: Mapping[str, frozenset[ObjectKey]],
-    names: DnsPlan | None,
-) -> list[Urgent]:
-    """What ``_apply_failover_part`` would do, and then which moves wait for the guard."""
-    found: list[Urgent] = []
-    for work in works:
-        in_failover_part = {change.key for change in failover_part(work, moving).plan.changes}
-        for change in work.plan.changes:
-            if (
-                change.key in moving.get(work.cluster.name, ())
-                and change.action is not Action.FAILED
-            ):
-                what, waits = f"{change.action} {change.key}", change.key not in in_failover_part
-                found.append(Urgent(what, work.cluster.name, waits))
-    found += [Urgent(f"DNS {one['name']} {one['type']}") for one in names.changes] if names else []
-    return sorted(found, key=lambda one: one.waits)
 
 
 def _stop_what_is_not_remembered(errors: Sequence[RunError], acts: bool) -> None:
@@ -694,6 +622,7 @@ def _apply_failover_part(
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
     ran. What was done and what was not, for people."""
     from reconciler.apply.fleet import apply_to_fleet
+    from reconciler.plan.member_plan import failover_part
 
     records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
     if prepared.round and prepared.round.shard.decides:
@@ -746,53 +675,3 @@ def _check_names(state: DesiredState, names: Sequence[str]) -> None:
         if name not in known:
             hint = suggestion(name, known) or f"there are: {', '.join(sorted(known))}"
             raise UsageError(f"--cluster {name}: the repository has no such cluster", hint=hint)
-
-
-def _plan_one(
-    one: MemberState,
-    rendering: Rendering,
-    absent: Unplaced,
-    state: DesiredState,
-    settings: PlanSettings,
-) -> MemberWork | ClusterPlan:
-    if one.member is None or one.observation is None:
-        return unreachable_plan(one.cluster, one.absence)
-    desired = rendering.objects[one.cluster.name]
-    observation = one.observation
-    wanted = kinds_of(rendering)[one.cluster.name]
-    try:
-        with reading_answers(one.cluster.name):
-            if not wanted <= {*observation.live, *observation.unserved, *observation.failed}:
-                # Rescheduling brought a kind here that the first look did not expect.
-                observation = observe(one.member, observation.inventory, wanted)
-            from_charts = any(target.chart for target in desired)
-            if from_charts:
-                from reconciler.plan.helm_releases import records_that_stay, records_to_remove
-                from reconciler.plan.random_objects import of_two_renderings
-
-                more = records_to_remove(one.member, observation.discovery, desired)
-                desired = (*desired, *more)
-            work = plan_member(
-                one.member, one.cluster, observation, desired, absent, state.federation, settings
-            )
-            if from_charts:
-                told = (*records_that_stay(work, desired), *of_two_renderings(work, desired))
-                work = replace(work, notices=(*work.notices, *told))
-    except ClusterError as error:
-        return unreachable_plan(one.cluster, Absence(with_hint(error)))
-    finally:
-        one.member.rest()
-    return replace(work, plan=replace(work.plan, requests=one.member.requests))
-
-
-def _tolerate_failover_refusals(
-    work: MemberWork, usual: Mapping[ObjectKey, frozenset[str]]
-) -> MemberWork:
-    """What a cluster refuses of objects that only a failover placed there does not stop the run."""
-
-    def usually_here(changes: Sequence[Change]) -> tuple[Change, ...]:
-        return tuple(c for c in changes if work.cluster.name in usual.get(c.key, ()))
-
-    return replace(
-        work, invalid=usually_here(work.invalid), unservable=usually_here(work.unservable)
-    )

@@ -80,9 +80,9 @@ class Repository(Struct, frozen=True, dict=True):
         checkout = self.checkout
         if not checkout.commit or checkout.dirty:
             return ""
-        return (
-            "" if uncommitted_files(self.source.where, checkout, is_manifest) else checkout.commit
-        )
+        ahead = self.source.options.ahead
+        differ = uncommitted_files(self.source.where, checkout, is_manifest, ahead)
+        return "" if differ else checkout.commit
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -97,6 +97,7 @@ class Repository(Struct, frozen=True, dict=True):
             self.checkout.commit,
             addresses=self.source.addresses,
             take_over=take_over,
+            ahead=self.source.options.ahead,
         )
         return replace(found, clusters=frozenset(clusters))
 

@@ -118,6 +118,8 @@ def _raising(error: ReconcileError) -> Callable[[], None]:
 def _again(before: Repository, options: RunOptions) -> Repository:
     if options.kept is not None:
         options.kept.forget_repository()
+    if options.ahead is not None:
+        options.ahead.forget()
     repository = read(options, ask_members=True)
     old, new = before.state.federation, repository.state.federation
     if (new.name, new.namespace) != (old.name, old.namespace):

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from fractions import Fraction
 from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
 
 from reconciler.federation.model import ReplicaShare
 from reconciler.scheduler.spread import rank
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 Bounds = Mapping[str, tuple[int, int | None]]
 """Cluster -> its least and most replicas; None: no limit."""
@@ -63,6 +66,8 @@ def divide_by_weight(
 
 def _claim(weight: int, replicas: int) -> Fraction:
     """The smaller, the sooner a cluster with so many replicas gets another one."""
+    from fractions import Fraction
+
     return Fraction(2 * replicas + 1, weight)
 
 

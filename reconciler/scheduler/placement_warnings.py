@@ -22,9 +22,12 @@ from reconciler.scheduler.model import Assignment
 @remembered
 def placement_warnings(state: DesiredState, assignments: Sequence[Assignment]) -> list[Notice]:
     """Counts and spreads that cannot be as they are asked for, with file and line."""
+    odd = [one for one in assignments if one.notices or one.shortfall]
+    if not odd:
+        return []
     workloads = {workload.key: workload for workload in state.workloads}
     found = []
-    for one in assignments:
+    for one in odd:
         notices = list(one.notices)
         if one.shortfall:
             notices.append(notice(NoticeCause.SHORTFALL, subject=one.workload, count=one.shortfall))
@@ -36,12 +39,26 @@ def placement_warnings(state: DesiredState, assignments: Sequence[Assignment]) -
 def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[Notice]:
     """What does not go everywhere where it is needed, if everything is well: autoscalers and what
     they scale, Namespaces and what lies in them, what Pods need and the workloads that name it."""
+    if _all_together(usual):
+        return []
     placed_in = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
     return [
         *_of_autoscalers(state, placed_in),
         *_of_namespaces(state, placed_in),
         *unmet_needs(state, usual),
     ]
+
+
+def _all_together(usual: Sequence[Assignment]) -> bool:
+    """Whether all go to the very same clusters and to no others: then nothing is apart, whatever
+    needs what, and no manifest has to be parsed to find that out."""
+    first = usual[0].replicas if usual else {}
+    return not any(
+        one.leaving
+        or one.spare
+        or (one.replicas is not first and one.replicas.keys() != first.keys())
+        for one in usual
+    )
 
 
 def _of_autoscalers(
@@ -90,6 +107,8 @@ def _of_namespaces(
 
 def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[Notice]:
     """Workloads that may go where something of Git that they need does not, with their line."""
+    if _all_together(usual):
+        return
     placed_in = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
     may_go = {a.workload: {*placed_in[a.workload], *a.spare} for a in usual}
     workloads = {w.key: w for w in state.workloads}

@@ -122,7 +122,7 @@ def test_a_defect_while_planning_ends_the_run_before_it_writes(
     def broken(member: Any, *arguments: Any) -> Any:
         return {}["nothing"] if member.name == "aws" else plan_member(member, *arguments)
 
-    monkeypatch.setattr("reconciler.run.pipeline.plan_member", broken)
+    monkeypatch.setattr("reconciler.run.comparison.plan_member", broken)
     with pytest.raises(KeyError):
         simulated_world.apply()
     assert not simulated_world.exists("service", "web", "gcp")

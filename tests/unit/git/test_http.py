@@ -13,7 +13,7 @@ import pytest
 from reconciler.api.errors import SourceError
 from reconciler.api.files import Checkout
 from reconciler.git.credentials import SourceCredentials, read_credentials, split_url
-from reconciler.git.fetch import git_environment
+from reconciler.git.local import git_environment
 from tests.unit.git.opening import open_source
 from tests.unit.git.repositories import commit, config_map, git
 from tests.unit.git.servers import HttpServer, http_server, own_certificate, silent_server
