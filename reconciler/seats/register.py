@@ -23,7 +23,7 @@ from reconciler.api import errors
 from reconciler.api.annotations import own_metadata
 from reconciler.api.errors import ApiError, ClusterError, NoMajority, NotFound, ReconcileError
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import Object, ObjectKey, map_of
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.seats import protocol
@@ -135,7 +135,7 @@ class Reading(Struct, frozen=True):
         )
 
 
-class _Arrival(Struct, frozen=True):
+class _Arrival(RedactedRepr, frozen=True):
     """A seat's answer, or a defect that showed while it was asked for; ``reading`` is how many
     readings had begun then."""
 
