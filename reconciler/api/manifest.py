@@ -18,7 +18,15 @@ import orjson
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from reconciler.api.kinds import ScaleTarget, scale_target
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr, api_group, key_of, map_of
+from reconciler.api.objects import (
+    Object,
+    ObjectKey,
+    RedactedRepr,
+    api_group,
+    key_of,
+    map_of,
+    shared_key,
+)
 
 PARSED = 128
 """Manifests that stay parsed, as most is asked of one after the other."""
@@ -129,11 +137,13 @@ class Manifest:
             return _facts_of(self.object)
         about, spec = head.metadata, head.spec
         return _Facts(
-            ObjectKey(
-                intern(api_group(head.apiVersion)),
-                intern(head.kind),
-                intern(about.namespace or ""),
-                about.name,
+            shared_key(
+                ObjectKey(
+                    intern(api_group(head.apiVersion)),
+                    intern(head.kind),
+                    intern(about.namespace or ""),
+                    about.name,
+                )
             ),
             intern(head.apiVersion),
             about.annotations or _NONE,
@@ -142,7 +152,7 @@ class Manifest:
         )
 
 
-class _Facts(RedactedRepr, frozen=True):
+class _Facts(RedactedRepr, frozen=True, gc=False):
     key: ObjectKey
     api_version: str
     annotations: Mapping[str, Any]
@@ -155,7 +165,7 @@ _NONE: Mapping[str, Any] = {}
 
 def _facts_of(obj: Object) -> _Facts:
     return _Facts(
-        key_of(obj),
+        shared_key(key_of(obj)),
         obj["apiVersion"],
         map_of(obj["metadata"].get("annotations")) or _NONE,
         _count(map_of(obj.get("spec")).get("replicas")),

@@ -595,7 +595,7 @@ class Override(Struct, frozen=True):
     affinity: ClusterAffinity | None = None
 
 
-class Workload(RedactedRepr, frozen=True):
+class Workload(RedactedRepr, frozen=True, gc=False):
     """One object to distribute: its template, where it may go, and how it differs by cluster.
 
     ``key`` is the target object's; ``manifest`` a whole object (apiVersion, kind, metadata) as it
@@ -716,6 +716,11 @@ class DesiredState(Struct, frozen=True, dict=True):
     def warnings(self) -> tuple[str, ...]:
         """The notices in words."""
         return tuple(map(str, self.notices))
+
+    @cached_property
+    def by_key(self) -> Mapping[ObjectKey, Workload]:
+        """The workloads by their keys."""
+        return {workload.key: workload for workload in self.workloads}
 
     @cached_property
     def divides_autoscalers(self) -> bool:

@@ -22,7 +22,7 @@ import orjson
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from reconciler.api.kinds import REPLICATED
-from reconciler.api.objects import Object, ObjectKey, api_group, map_of
+from reconciler.api.objects import Object, ObjectKey, api_group, map_of, shared_key
 from reconciler.cluster.client import FIELD_MANAGER
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.kstatus import ready_replicas
@@ -279,7 +279,7 @@ class _Look:
 
     def _take_read(self, parts: Mapping[str, Raw], metadata: _Metadata) -> bool:
         namespace = intern(metadata.namespace or "")
-        key = ObjectKey(self._group, self._resource.kind, namespace, metadata.name)
+        key = shared_key(ObjectKey(self._group, self._resource.kind, namespace, metadata.name))
         labels, annotations = metadata.labels or {}, metadata.annotations or {}
         if not is_marked(labels, annotations, self._applyset, key):
             return False

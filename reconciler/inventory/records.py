@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import orjson
 from msgspec import Struct
 
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of, shared_key
 from reconciler.cluster.responses import MalformedAnswer
 from reconciler.inventory.managed_fields import (
     Fields,
@@ -201,6 +201,7 @@ def decode_rows(data: bytes) -> dict[ObjectKey, AppliedRecord]:
             raise ValueError("damaged inventory records: a row of the wrong length")
         group, kind, namespace, name, request, entry, values, version, *uid = parts[:_MOST_COLUMNS]
         key = ObjectKey(one(group, group), one(kind, kind), one(namespace, namespace), name)
+        key = shared_key(key)
         rows[key] = AppliedRecord(request, one(entry, entry), values, one(version, version), *uid)
     return rows
 

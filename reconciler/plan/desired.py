@@ -160,11 +160,12 @@ def diff_all(
     at_a_glance: list[tuple[Object, AppliedRecord | None, Checked]] = []
 
     def look(target: ApplyTarget) -> Checked | _Doubt:
-        record, live, told = rows.get(target.key), listed.get(target), len(remarks)
+        record, told = rows.get(target.key), len(remarks)
         if target.key in ran:
             return Checked(target, None, record)
         if verdict := _as_recorded(shared, target, listed.glance(target), known):
             return verdict
+        live = listed.get(target)
         seen = _at_a_glance(shared, target, live, known)
         if before is None or live is None or len(remarks) > told:
             return seen

@@ -89,7 +89,7 @@ _ETCD_LIMIT = 1_572_864
 """Bytes of one request, unless etcd's --max-request-bytes says otherwise."""
 
 
-class Checked(Struct, frozen=True):
+class Checked(Struct, frozen=True, gc=False):
     """The verdict on one object: a change, or (None) unchanged with the record to remember.
 
     ``invalid`` marks a manifest that the server refuses as such, which is bad input rather than

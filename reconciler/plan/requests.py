@@ -36,7 +36,7 @@ PROPAGATION = "federation.reconciler.dev/prune-propagation"
 _DEFINITION = "CustomResourceDefinition"
 
 
-class ApplyTarget(RedactedRepr, frozen=True):
+class ApplyTarget(RedactedRepr, frozen=True, gc=False):
     """A desired object with its identity as the member sees it.
 
     ``resource`` is None where the member does not serve the kind (yet); ``applyset`` is what it

@@ -53,12 +53,12 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     time to find that one does not fit.
     """
     clusters = {cluster.name: cluster for cluster in state.clusters}
-    workloads = {workload.key: workload for workload in state.workloads}
+    workloads = state.by_key
     objects: dict[str, list[DesiredObject]] = {name: [] for name in clusters}
     problems: list[Problem] = []
-    bases: dict[int, Manifest] = {}
     for assignment in assignments:
         newest = workloads[assignment.workload]
+        bases: dict[int, Manifest] = {}
         alike: dict[tuple[object, ...], DesiredObject] = {}
         for name, count in assignment.replicas.items():
             workload = newest
@@ -113,7 +113,7 @@ def _arranged(
     known: dict[tuple[int, ...], tuple[DesiredObject, ...]] = {}
     found = {}
     for name, some in objects.items():
-        same = tuple(map(id, some))
+        same = tuple(map(id, some)) if len(objects) > 1 else ()
         if same not in known:
             settled = _left_to_autoscalers(some) if scaled else some
             known[same] = tuple(sorted(settled, key=lambda d: d.key))
@@ -314,7 +314,7 @@ def _variable(match: re.Match[str], cluster: Cluster) -> str:
 # -- the rendered object ---------------------------------------------------------------------------
 
 
-class DesiredObject(RedactedRepr, frozen=True):
+class DesiredObject(RedactedRepr, frozen=True, gc=False):
     """The template with a cluster's overrides and replicas; the inventory's labels come later.
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.

@@ -22,7 +22,7 @@ from reconciler.scheduler.commits import mixed, removed_in
 from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.filter_score import Eligible, affinity_score, eligible
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
-from reconciler.scheduler.model import Assignment, FleetView
+from reconciler.scheduler.model import Assignment, Bounds, FleetView
 
 if TYPE_CHECKING:
     from reconciler.scheduler.room import FreeRoom
@@ -71,6 +71,7 @@ def _free_room(view: FleetView) -> FreeRoom | None:
 
 
 _NOBODY: Mapping[str, str] = {}
+_NO_BOUNDS: Mapping[str, Bounds] = {}
 
 
 class _AllowedClusters:
@@ -81,6 +82,9 @@ class _AllowedClusters:
         # With the target, or another one could get its number.
         self._found: dict[int, tuple[PlacementTarget, Eligible]] = {}
         self._shares: dict[tuple[tuple[str, int | None], ...], Mapping[str, int | None]] = {}
+        self._everywhere: dict[
+            tuple[int, int | None], tuple[Mapping[str, int | None], Mapping[str, str]]
+        ] = {}
 
     def shared(self, replicas: Mapping[str, int | None]) -> Mapping[str, int | None]:
         """The same by cluster, sorted; one for all workloads that have the same."""
@@ -99,6 +103,35 @@ class _AllowedClusters:
         left_out = {n: why for n, why in found.left_out.items() if n not in staying}
         return sorted({*found.names, *staying}) if staying else list(found.names), left_out
 
+    def everywhere(
+        self, workload: Workload
+    ) -> tuple[Mapping[str, int | None], Mapping[str, str]] | None:
+        """The replicas by cluster, and why others are left out, of a workload that runs the same in
+        all clusters that its target may use, where these are up and take what is new: most do. None
+        for any other."""
+        target, rule = workload.target, workload.replicas
+        if (
+            target is None
+            or target.karmada
+            or target.spread
+            or workload.namespace_placement is not None
+            or workload.only_in is not None
+            or rule.mode != "Duplicated"
+            or rule.shares
+            or self._view.unavailable
+            or workload.key in self._view.away
+        ):
+            return None
+        known = self._everywhere.get((id(target), rule.total))
+        if known is None:
+            names, left_out = self.of(target, ())
+            if self.closed(target):
+                return None
+            replicas = self.shared(dict.fromkeys(names, rule.total))
+            known = replicas, dict(sorted(left_out.items())) if left_out else _NOBODY
+            self._everywhere[id(target), rule.total] = known
+        return known
+
     def closed(self, target: PlacementTarget) -> frozenset[str]:
         """The clusters that take nothing new."""
         return self._found[id(target)][1].closed
@@ -115,6 +148,19 @@ def _assign(
         return Assignment(workload.key, {})
     if workload.follows:
         return Assignment(workload.key, {}, placed_by=workload.target.placed_by)
+    if (plain := allowed.everywhere(workload)) is not None:
+        everywhere, reasons = plain
+        return Assignment(
+            workload.key,
+            everywhere,
+            placed_by=workload.target.placed_by,
+            left_out=reasons,
+            notices=tuple(
+                replace(one, subject=str(workload.key))
+                for one in room.take(workload, everywhere, _NOBODY)
+            ),
+            bounds=_NO_BOUNDS,
+        )
     here = view.present.get(workload.key, {})
     names, left_out = allowed.of(workload.target, here)
     closed = allowed.closed(workload.target)
@@ -157,6 +203,7 @@ def _assign(
         shortfall=shortfall,
         spare=tuple(name for name in names if name not in replicas),
         notices=tuple(replace(one, subject=str(workload.key)) for one in notices),
+        bounds=_NO_BOUNDS,
     )
 
 
