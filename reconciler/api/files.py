@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
+class _Compressed(NamedTuple):
+    data: bytes
+
+
+class _Content:
+    """The bytes of a file, be they kept compressed or not."""
+
+    def __get__(self, file: SourceFile | None, _owner: type | None = None) -> bytes:
+        if file is None:
+            # What dataclasses take for the default.
+            return b""
+        kept: bytes | _Compressed = vars(file)["content"]
+        return zlib.decompress(kept.data) if isinstance(kept, _Compressed) else kept
+
+    def __set__(self, file: SourceFile, content: bytes) -> None:
+        vars(file)["content"] = content
+
+
+@dataclass(frozen=True, repr=False)
 class SourceFile:
     """``path`` is relative to the chosen folder, with ``/``; ``blob`` is the Git blob id, if known.
 
@@ -18,14 +38,22 @@ class SourceFile:
     """
 
     path: str
-    content: bytes = field(repr=False, default=b"")
+    content: _Content = _Content()
     blob: str | None = None
     error: str = ""
     hint: str = ""
     built_by: str = ""
     built_line: int = 1
     decrypted: bool = False
-    encrypted: bytes = field(repr=False, default=b"")
+    encrypted: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<SourceFile {self.path}>"
+
+    def pack(self) -> None:
+        """Keep the content compressed from now on; it is given as before. Most files are read once,
+        and then looked into only for the place of a fault."""
+        vars(self)["content"] = _Compressed(zlib.compress(self.content, 1))
 
 
 # -- checkouts -------------------------------------------------------------------------------------

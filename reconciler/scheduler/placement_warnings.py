@@ -163,7 +163,7 @@ def _at(workload: Workload, found: Notice) -> Notice:
 
 
 class Unplaced(Struct, frozen=True):
-    """``workloads`` and ``assignments`` are those of Git by its keys, and ``others`` further keys by
+    """``workloads`` and ``assignments`` are those of Git by its keys, ``others`` further keys by
     which clusters may know them, with Git's.
 
     ``nowhere``: what may go to no cluster at all although nobody said so, with the reason; where
