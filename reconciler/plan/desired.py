@@ -347,8 +347,8 @@ def _as_recorded(
     if (
         record is None
         # What is sent depends on what is there.
-        or desired.retain
-        or desired.ignore
+        or desired.rules.retain
+        or desired.rules.ignore
         or (glance.wanted is not None and target.stated is None)
         or target.kind in shared.observation.failed
         or target.key.namespace in known.going
@@ -407,7 +407,7 @@ def _at_a_glance(
                 return dry_run.owned_by_another(target, owner, former)
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
-        if adopting and target.desired.abort_on_conflict and not is_karmadas(live):
+        if adopting and target.desired.rules.abort_on_conflict and not is_karmadas(live):
             return dry_run.not_overwritten(target)
         if adopting and shared.apply_rules.adoption.policy == "Never":
             return dry_run.not_adopted(target, is_recreated_copy=is_recreated_copy)
@@ -423,8 +423,8 @@ def _at_a_glance(
     added = () if adopting else theirs.reported
     if comparison.question is Question.NONE and theirs.removed:
         comparison = replace(comparison, question=Question.ADDED)
-    if target.desired.ignore and comparison.question is Question.NONE:
-        handing = owned_ignored_fields(live, target.desired.ignore)
+    if target.desired.rules.ignore and comparison.question is Question.NONE:
+        handing = owned_ignored_fields(live, target.desired.rules.ignore)
         comparison = replace(comparison, question=Question.EDITED) if handing else comparison
     if comparison.question is Question.NONE and listed is not None:
         if not shared.sampled(target.key):

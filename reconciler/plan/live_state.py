@@ -156,7 +156,7 @@ def observe_all(
     spread_kinds = {GroupVersionKind.of_manifest(w.manifest) for w in spread_workloads(state)} | {
         GroupVersionKind.of_manifest(w.manifest)
         for w in shared_workloads(state)
-        if w.replicas.mode in ("KubeFed", "Karmada")
+        if w.rules.replicas.mode in ("KubeFed", "Karmada")
     }
 
     lists_at_once = CONCURRENT_LISTS
@@ -247,7 +247,7 @@ def _inventory(member: Member, federation: Federation) -> Inventory:
 @remembered
 def shared_workloads(state: DesiredState) -> list[Workload]:
     """Those whose replicas are shared out over the clusters."""
-    return [w for w in state.workloads if w.replicas.mode != "Duplicated"]
+    return [w for w in state.workloads if w.rules.replicas.mode != "Duplicated"]
 
 
 @remembered
@@ -256,7 +256,8 @@ def spread_workloads(state: DesiredState) -> list[Workload]:
     return [
         w
         for w in state.workloads
-        if w.target is not None and (w.target.spread or len(w.target.affinities) > 1)
+        if w.rules.target is not None
+        and (w.rules.target.spread or len(w.rules.target.affinities) > 1)
     ]
 
 

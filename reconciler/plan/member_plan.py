@@ -284,7 +284,11 @@ def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[Adde
         if one.added and not (one.change and one.change.action is Action.RECREATE):
             target = one.target
             fields = additions_without_values(
-                one.added, target.key, federation.sensitive, target.desired.hidden, target.body
+                one.added,
+                target.key,
+                federation.sensitive,
+                target.desired.rules.hidden,
+                target.body,
             )
             found.append(AddedTo(target.key, target.kind.api_version, fields))
     return tuple(sorted(found, key=lambda one: one.key))
@@ -377,7 +381,7 @@ def _recreation(
     member: Member, target: ApplyTarget, live: Object, federation: Federation, applyset: str
 ) -> Change | str:
     """The deletion with which an object is recreated, or why it must not be."""
-    if not (federation.recreate or target.desired.recreate) and is_member(live, applyset):
+    if not (federation.recreate or target.desired.rules.recreate) and is_member(live, applyset):
         return (
             "allow it with the annotation federation.reconciler.dev/recreate: "
             '"true" or spec.defaults.recreate'

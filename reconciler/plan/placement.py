@@ -142,7 +142,7 @@ def place_workloads(
     def scaled_in(w: Workload) -> Collection[str]:
         if w.is_given_up:
             return ()
-        scaler = w.key if REPLICAS in w.retain else scalers.get(scaled_as(w.key))
+        scaler = w.key if REPLICAS in w.rules.retain else scalers.get(scaled_as(w.key))
         return placed[scaler].replicas.keys() & set(looked_at) if scaler else ()
 
     def started_by(a: Assignment) -> tuple[Assignment, list[StartsWith]]:
@@ -150,7 +150,7 @@ def place_workloads(
         if not there or there.keys() <= a.replicas.keys():
             return a, []  # It leaves no cluster.
         workload = workloads[a.workload]
-        shared = workload.replicas.mode != "Duplicated"
+        shared = workload.rules.replicas.mode != "Duplicated"
         return starting(a, asked_of(a), scaled_in(workload), own_count(workload), shared=shared)
 
     wanted = assignments
@@ -312,7 +312,7 @@ def _divided_by_the_last(state: DesiredState) -> frozenset[ObjectKey]:
     return frozenset(
         w.key
         for w in state.workloads
-        if w.replicas.mode == "Karmada" and w.replicas.strategy != "StaticWeight"
+        if w.rules.replicas.mode == "Karmada" and w.rules.replicas.strategy != "StaticWeight"
     )
 
 
@@ -326,7 +326,7 @@ def _held(
     kept: list[ReplicasKept] = []
     for assignment in assignments:
         workload = workloads[assignment.workload]
-        if workload.replicas.mode != "Duplicated" and not workload.is_given_up:
+        if workload.rules.replicas.mode != "Duplicated" and not workload.is_given_up:
             assignment, more = hold_replicas(assignment, running(assignment))
             kept += more
         held.append(assignment)
@@ -384,7 +384,9 @@ def _degraded(
     """Workloads of which a down cluster ran a copy of its own that nobody else takes over."""
     if not out:
         return []
-    copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"} - set(unplaced)
+    copied = {w.key for w in state.workloads if w.rules.replicas.mode == "Duplicated"} - set(
+        unplaced
+    )
     copies = {a.workload: len(a.replicas) for a in usual}
     # What is spread has as many copies elsewhere.
     copied -= {a.workload for a in now if len(a.replicas.keys() - out) >= copies[a.workload]}

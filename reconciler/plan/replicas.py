@@ -114,7 +114,7 @@ def replicas_to_be(
                 counts[desired.key][name] = 0
             elif name in copies and (
                 desired.key in left_to_autoscalers.get(name, ())
-                or (REPLICAS in desired.retain and leaves_count(desired, copies[name]))
+                or (REPLICAS in desired.rules.retain and leaves_count(desired, copies[name]))
             ):
                 counts[desired.key][name] = stated_in(copies, name)
     return counts
@@ -200,7 +200,7 @@ def running_counts(
 
 
 def _count(workload: Workload, copies: Mapping[str, Object], cluster: str) -> int:
-    if workload.replicas.mode == "KubeFed":
+    if workload.rules.replicas.mode == "KubeFed":
         return number_of(map_of(copies[cluster].get("status")).get("readyReplicas"))
     return stated_in(copies, cluster)
 
@@ -255,9 +255,9 @@ def _is_anothers(target: ApplyTarget, live: Object) -> bool:
     """Whether the live count is not Git's, and somebody else has set it."""
     desired = target.desired
     stated = target.stated
-    if stated is None or desired.force_conflicts:
+    if stated is None or desired.rules.force_conflicts:
         return False
-    if REPLICAS in desired.retain and stated:
+    if REPLICAS in desired.rules.retain and stated:
         return False
     return stated_replicas(live) != stated and bool(count_owners(live))
 
@@ -313,8 +313,9 @@ def _settled(
                 stated=stated,
             )
         )
-        retain = tuple(dict.fromkeys((*target.desired.retain, REPLICAS)))
-        return replace(target, desired=replace(target.desired, retain=retain, autoscaler=scaler))
+        retain = tuple(dict.fromkeys((*target.desired.rules.retain, REPLICAS)))
+        rules = replace(target.desired.rules, retain=retain, autoscaler=scaler)
+        return replace(target, desired=replace(target.desired, rules=rules))
     # Whoever has only scaled it is no lasting owner: nothing sets it again.
     return replace(target, takes_count=len(holders) == len(count_owners(live)))
 

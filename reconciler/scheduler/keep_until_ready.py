@@ -97,9 +97,9 @@ def _leaving(
                 workload is not None
                 and workload.key not in removed.get(cluster, ())
                 and cluster not in found[workload.key].replicas
-                and workload.replicas.mode == "Duplicated"
+                and workload.rules.replicas.mode == "Duplicated"
                 and not objects[key][1]["metadata"].get("deletionTimestamp")
-                and not (workload.orphan or workload.follows or workload.is_given_up)
+                and not (workload.rules.orphan or workload.rules.follows or workload.is_given_up)
             ):
                 result[cluster].append((workload, key))
     return result
@@ -126,7 +126,7 @@ def _closed(
     def closed(workload: Workload) -> Collection[str]:
         allowed: set[str] | None = None
         barred: set[str] = set()
-        for target in (workload.target, workload.namespace_placement):
+        for target in (workload.rules.target, workload.rules.namespace_placement):
             if target is None:
                 continue
             one = eligible(target, clusters, tainted)
@@ -153,7 +153,7 @@ def _keep(
 
 def _due(workload: Workload, count: int | None) -> int:
     """How many replicas must be ready: none is asked of other kinds, or of an autoscaler."""
-    if workload.key.kind not in REPLICATED or REPLICAS in workload.retain:
+    if workload.key.kind not in REPLICATED or REPLICAS in workload.rules.retain:
         return 0
     return own_count(workload) if count is None else count
 

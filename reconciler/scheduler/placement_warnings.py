@@ -116,7 +116,7 @@ def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[No
     }
     workloads = state.by_key
     for key, needed in sorted(found_needs.items()):
-        if workloads[key].dependencies == "Ignore":
+        if workloads[key].rules.dependencies == "Ignore":
             continue
         lacking: dict[str, list[str]] = defaultdict(list)
         for one in sorted(needed):
@@ -199,7 +199,7 @@ class Unplaced(Struct, frozen=True):
         found: dict[str, list[str]] = {}
         for key, why in sorted(self.nowhere.items()):
             workload = self.workloads.get(key)  # By another key it was told of already.
-            if workload is not None and workload.target is not None:
+            if workload is not None and workload.rules.target is not None:
                 found.setdefault(why, []).append(str(key))
         return [
             notice(NoticeCause.PLACED_NOWHERE, rule=why, objects=first_few(keys))
@@ -245,23 +245,25 @@ def _homeless(state: DesiredState, workload: Workload, assignment: Assignment) -
         nowhere = assignment.nowhere
     versions = {name: version_in(state, workload, assignment, name) for name in nowhere}
     return frozenset(
-        name for name, one in versions.items() if one.target is None or one.target.clusters != ()
+        name
+        for name, one in versions.items()
+        if one.rules.target is None or one.rules.target.clusters != ()
     )
 
 
 def _why_not(workload: Workload, cluster: str) -> str:
-    if workload.target is None:
+    if workload.rules.target is None:
         return "no Placement selects it"
-    return f"{workload.target.placed_by or 'its placement'} does not choose {cluster}"
+    return f"{workload.rules.target.placed_by or 'its placement'} does not choose {cluster}"
 
 
 def _why_nowhere(workload: Workload, assignment: Assignment) -> str:
-    if workload.target is None:
+    if workload.rules.target is None:
         return "no Placement selects it"
-    if workload.follows:
-        what = "that needs it" if workload.leaders else "in it"
+    if workload.rules.follows:
+        what = "that needs it" if workload.rules.leaders else "in it"
         return f"nothing {what} goes anywhere"
-    rule = workload.target.placed_by or "its placement"
+    rule = workload.rules.target.placed_by or "its placement"
     if assignment.left_out:
         left_out = [f"{name}: {why}" for name, why in sorted(assignment.left_out.items())]
         return f"{rule} leaves out every cluster ({first_few(left_out)})"
