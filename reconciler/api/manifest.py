@@ -8,6 +8,7 @@ scales something) is kept beside it.
 
 from __future__ import annotations
 
+import re
 import zlib
 from array import array
 from collections import OrderedDict
@@ -126,6 +127,10 @@ class Manifest:
             }
         except msgspec.ValidationError:
             return self.object
+
+    def may_say(self, words: re.Pattern[bytes]) -> bool:
+        """Whether its JSON says any of some words; True where it is kept otherwise."""
+        return self._block is None or words.search(self.json) is not None
 
     @property
     def facts(self) -> Facts:

@@ -194,7 +194,9 @@ def diff_all(
     definitions = settle([t for t in targets if t.key[:2] == CRD])
     definitions, defined = _judge_definitions(shared, every, definitions, remarks)
     known = replace(known, definitions=defined)
-    verdicts |= definitions | settle([t for t in targets if t.key[:2] != CRD])
+    others = settle([t for t in targets if t.key[:2] != CRD])
+    # A table of all that a cluster has is made no more often than need be.
+    verdicts = {**verdicts, **definitions, **others} if verdicts or definitions else others
     if before is not None and at_a_glance:
         before.keep(at_a_glance, kinds_defined_in(every))
     foreign_objects = {key: obj for key, obj in found.items() if key.kind in REPLICATED}

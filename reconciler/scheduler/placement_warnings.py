@@ -47,7 +47,6 @@ def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[Notice
 _Places = Mapping[ObjectKey, frozenset[str]]
 
 
-@remembered
 def _places(usual: Sequence[Assignment]) -> _Places:
     """Where each workload goes, to stay; most go to the same clusters, and share them."""
     # By the numbers of mappings that the assignments hold.
@@ -145,8 +144,7 @@ def needs_in(state: DesiredState) -> dict[ObjectKey, frozenset[ObjectKey]]:
     return {
         w.key: found
         for w in state.workloads
-        if w.key.kind in RUN_PODS
-        and (found := needs(w.template.get("spec"), w.key.namespace) & keys)
+        if w.key.kind in RUN_PODS and (found := needs(w.manifest, w.key.namespace) & keys)
     }
 
 
