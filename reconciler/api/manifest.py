@@ -29,7 +29,7 @@ PARSED = 128
 INFLATED_BLOCKS = 16
 
 
-class Block:
+class ManifestBlock:
     """Neighbours as JSON, compressed together. What is asked of one after the other should be in
     the same. ``ends``: where each ends, in bytes, in what is compressed."""
 
@@ -40,7 +40,7 @@ class Block:
         self.ends = ends
 
     @classmethod
-    def of(cls, texts: Sequence[bytes]) -> Block:
+    def of(cls, texts: Sequence[bytes]) -> ManifestBlock:
         ends, end = array("I"), 0
         for one in texts:
             end += len(one)
@@ -52,11 +52,11 @@ class Block:
 
 
 @lru_cache(maxsize=INFLATED_BLOCKS)
-def _inflated(block: Block) -> bytes:
+def _inflated(block: ManifestBlock) -> bytes:
     return zlib.decompress(block.text)
 
 
-class Facts(RedactedRepr, frozen=True, gc=False):
+class ManifestFacts(RedactedRepr, frozen=True, gc=False):
     """What every run asks of a manifest: its ``key_of``, its annotations (none where they are no
     map), ``kstatus.stated_replicas`` and ``kinds.scale_target``."""
 
@@ -76,12 +76,12 @@ class Manifest:
 
     def __init__(self, obj: Object) -> None:
         self._object: Object | None = obj
-        self._block: Block | None = None
+        self._block: ManifestBlock | None = None
         self._number = 0
-        self._facts: Facts | None = None
+        self._facts: ManifestFacts | None = None
 
     @classmethod
-    def of_block(cls, block: Block, number: int, facts: Facts) -> Manifest:
+    def of_block(cls, block: ManifestBlock, number: int, facts: ManifestFacts) -> Manifest:
         """Of the JSON at that place of a block, of which the facts are known."""
         made = cls.__new__(cls)
         made._object, made._block, made._number, made._facts = None, block, number, facts
@@ -133,7 +133,7 @@ class Manifest:
         return self._block is None or words.search(self.json) is not None
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ManifestFacts:
         """Raises KeyError."""
         facts = self._facts
         if facts is None:
@@ -172,9 +172,9 @@ class Manifest:
 NO_ANNOTATIONS: Mapping[str, Any] = {}
 
 
-def _facts_of(obj: Object) -> Facts:
+def _facts_of(obj: Object) -> ManifestFacts:
     replicas = map_of(obj.get("spec")).get("replicas")
-    return Facts(
+    return ManifestFacts(
         shared_key(key_of(obj)),
         obj["apiVersion"],
         map_of(obj["metadata"].get("annotations")) or NO_ANNOTATIONS,

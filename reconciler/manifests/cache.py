@@ -17,14 +17,14 @@ from typing import Any
 from zlib import crc32
 
 import msgspec
-from msgspec import DecodeError, Struct
+from msgspec import DecodeError
 from msgspec.msgpack import Decoder
 
 from reconciler import __version__
 from reconciler.api.files import SourceFile
 from reconciler.api.kinds import ScaleTarget
-from reconciler.api.manifest import NO_ANNOTATIONS, Block, Facts, Manifest
-from reconciler.api.objects import ObjectKey, api_group, shared_key
+from reconciler.api.manifest import NO_ANNOTATIONS, Manifest, ManifestBlock, ManifestFacts
+from reconciler.api.objects import ObjectKey, RedactedRepr, api_group, shared_key
 from reconciler.manifests.document import Document
 from reconciler.manifests.own_schemas import schema_folder
 
@@ -35,7 +35,7 @@ MAX_CACHE_BYTES = 256 * 1024 * 1024
 BLOCK_MANIFESTS = 64
 
 
-class _Entry(Struct, array_like=True, frozen=True, gc=False):
+class _Entry(RedactedRepr, array_like=True, frozen=True, gc=False):
     """A document: where it is in its file, where its manifest is in the blocks, and its facts."""
 
     index: int
@@ -53,12 +53,12 @@ class _Entry(Struct, array_like=True, frozen=True, gc=False):
     scale_target: ScaleTarget | None
 
 
-class _Block(Struct, array_like=True, frozen=True):
+class _Block(RedactedRepr, array_like=True, frozen=True):
     text: bytes
     ends: list[int]
 
 
-class _Stored(Struct, frozen=True):
+class _Stored(RedactedRepr, frozen=True):
     made: str
     blobs: dict[str, list[_Entry]]
     blocks: list[_Block]
@@ -74,7 +74,7 @@ class ParseCache:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._blocks: list[Block] = []
+        self._blocks: list[ManifestBlock] = []
         self._old: dict[str, list[_Entry]] = self._read()
         self._new: dict[str, list[Document]] = {}
         self._grown = False
@@ -106,7 +106,7 @@ class ParseCache:
         key = ObjectKey(
             intern(api_group(version)), intern(entry.kind), intern(entry.namespace), entry.name
         )
-        facts = Facts(
+        facts = ManifestFacts(
             shared_key(key),
             version,
             entry.annotations or NO_ANNOTATIONS,
@@ -151,7 +151,7 @@ class ParseCache:
             if crc32(text) != int.from_bytes(checksum):
                 return {}
             stored = _DECODER.decode(text)
-            blocks = [Block(one.text, array("I", one.ends)) for one in stored.blocks]
+            blocks = [ManifestBlock(one.text, array("I", one.ends)) for one in stored.blocks]
         except (OSError, DecodeError, RecursionError, OverflowError):
             return {}
         if stored.made != _stamp():
@@ -176,7 +176,7 @@ def _stored(documents: dict[str, list[Document]]) -> _Stored:
             document = documents[blob][place]
             texts.append(document.manifest.json)
             blobs[blob][place] = _entry(document, len(blocks), number)
-        block = Block.of(texts)
+        block = ManifestBlock.of(texts)
         blocks.append(_Block(block.text, block.ends.tolist()))
     return _Stored(_stamp(), blobs, blocks)
 

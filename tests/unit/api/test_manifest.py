@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from reconciler.api.kinds import scale_target
-from reconciler.api.manifest import PARSED, Block, Manifest
+from reconciler.api.manifest import PARSED, Manifest, ManifestBlock
 from reconciler.api.objects import key_of, map_of
 from reconciler.cluster.kstatus import stated_replicas
 from tests.strategies import MANIFESTS_OF_ODD_FIELDS
@@ -18,7 +18,7 @@ from tests.strategies import MANIFESTS_OF_ODD_FIELDS
 def kept(obj: dict[str, Any], *neighbours: dict[str, Any]) -> Manifest:
     """As the cache of manifests gives it: after its ``neighbours`` in a block."""
     texts = [orjson.dumps(one) for one in (*neighbours, obj)]
-    return Manifest.of_block(Block.of(texts), len(neighbours), Manifest(obj).facts)
+    return Manifest.of_block(ManifestBlock.of(texts), len(neighbours), Manifest(obj).facts)
 
 
 @given(MANIFESTS_OF_ODD_FIELDS)

@@ -17,6 +17,7 @@ from reconciler.cluster.responses import MalformedAnswer
 from reconciler.inventory.applyset import IDENTITY, identity_of
 from reconciler.inventory.live_objects import (
     BLOCK_OBJECTS,
+    MANY_OBJECTS,
     LiveObjects,
     SharedValues,
     read_live_objects,
@@ -100,7 +101,9 @@ def read(
     return read_live_objects(pages, DEPLOYMENTS, "set", rows or {}, DIGESTER, shared)
 
 
-def test_every_object_is_given_back_as_it_came() -> None:
+@pytest.mark.parametrize("many", [0, MANY_OBJECTS])
+def test_every_object_is_given_back_as_it_came(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr("reconciler.inventory.live_objects.MANY_OBJECTS", many)
     names = [f"web-{n}" for n in range(2 * BLOCK_OBJECTS + 5)]
     objects = [web(name) for name in names]
     live = read(objects, {key_of_web(name): record_of(web(name)) for name in names}, per_page=7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.api.errors import Position
 from reconciler.api.files import SourceFile
 from reconciler.api.manifest import Manifest
 from reconciler.git.work_tree import blob_id
@@ -166,6 +168,27 @@ def test_the_cache_gives_what_parsing_gave_and_never_holds_secrets(tmp_path: Pat
     for damaged in (b"{damaged", b"", kept.replace(b"ConfigMap", b"ConfigMop"), kept[:-1]):
         path.write_bytes(damaged)
         assert loaded() == first
+
+
+def test_known_files_are_kept_compressed_and_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.manifests.load.KEPT_AS_READ_BYTES", 0)
+    content = f"# a\n{CONFIG}data:\n  a: '010'\n".encode()
+
+    def read() -> tuple[SourceFile, Document]:
+        file = SourceFile("a.yaml", content, blob_id(content))
+        (document,) = load([file], ParseCache(tmp_path / "cache")).documents
+        return file, document
+
+    (as_read, first), (packed, again) = read(), read()
+    assert vars(packed)["content"] != content == packed.content
+    assert packed == as_read
+    assert hash(packed) == hash(as_read)
+    assert again.position("data", "a") == first.position("data", "a") == Position("a.yaml", 6, 6)
+    assert again.written("data", "a") == "010"
+    assert replace(packed, path="b.yaml") == SourceFile("b.yaml", content, blob_id(content))
+    assert "ConfigMap" not in repr(packed)
 
 
 @pytest.mark.parametrize("entry", [None, [], [0, 1, 1, []], ["x", 1, 1, [], {}]])

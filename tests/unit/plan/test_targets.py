@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.api.errors import Position
-from reconciler.api.manifest import Block, Manifest
+from reconciler.api.manifest import Manifest, ManifestBlock
 from reconciler.api.objects import Object, key_of
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.inventory.records import Digester
@@ -74,7 +74,7 @@ def test_requests_are_kept_only_where_another_member_may_ask_for_them() -> None:
 def test_what_every_run_asks_of_every_manifest_parses_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster may have a hundred thousand."""
     settings = thing("ConfigMap", "v1")
-    block = Block.of([settings.manifest.json])
+    block = ManifestBlock.of([settings.manifest.json])
     manifest = Manifest.of_block(block, 0, settings.manifest.facts)
     kept = replace(settings, manifest=manifest)
     parsed: list[Manifest] = []
