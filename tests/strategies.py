@@ -79,10 +79,10 @@ _TARGETS = [
 ]
 _WORKLOAD_RULES = st.builds(
     WorkloadRules,
-    target=st.sampled_from(_TARGETS),
-    namespace_placement=st.sampled_from([None, None, _TARGETS[0]]),
-    follows=st.sampled_from([False, False, True]),
-    only_in=st.sampled_from([None, None, frozenset("ac")]),
+    target=st.sampled_from([*_TARGETS, *3 * [_TARGETS[2]]]),
+    namespace_placement=st.sampled_from([*5 * [None], _TARGETS[0]]),
+    follows=st.sampled_from([*5 * [False], True]),
+    only_in=st.sampled_from([*5 * [None], frozenset("ac")]),
     replicas=st.builds(
         ReplicaRule,
         mode=st.sampled_from(["Duplicated", "Duplicated", "Divided"]),
@@ -104,8 +104,8 @@ _WEBS = st.sampled_from(
 VIEWS_OF_FOUR = st.builds(
     lambda **seen: FleetView(**seen),
     unavailable=st.just({}) | st.dictionaries(st.sampled_from("abcd"), st.just("down"), max_size=2),
-    away=st.dictionaries(_WEBS, st.just({"a": "not ready"}), max_size=2),
-    present=st.dictionaries(_WEBS, st.dictionaries(st.sampled_from("abcd"), st.integers(0, 4))),
+    away=st.dictionaries(_WEBS, st.just({"b": "not ready"}), max_size=2),
+    present=st.dictionaries(_WEBS, st.dictionaries(st.sampled_from("ad"), st.integers(0, 4))),
     staying=st.dictionaries(_WEBS, st.just({"a"}), max_size=1),
 )
 
