@@ -30,7 +30,7 @@ MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_DOCUMENTS = 10_000
 MAX_NESTING = 1000
-KEPT_AS_READ_BYTES = 4 * 1024 * 1024
+KEPT_AS_READ_BYTES = 1024 * 1024
 """So much of known files stays as it was read: to compress the few that most repositories have
 would save next to nothing."""
 MAX_PROBLEMS = 100

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import orjson
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from reconciler.api.annotations import PART_OF
 from reconciler.api.objects import Object, ObjectKey
@@ -203,7 +204,7 @@ def test_what_members_share_changes_nothing_of_what_is_seen(
 
 @pytest.mark.parametrize(
     "record",
-    [None, AppliedRecord(), record_of(web())._replace(uid="")],
+    [None, AppliedRecord(), replace(record_of(web()), uid="")],
     ids=["none", "written ahead", "of a version without UIDs"],
 )
 def test_without_a_whole_record_nothing_is_as_recorded(record: AppliedRecord | None) -> None:
