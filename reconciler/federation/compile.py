@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.annotations import PREFIX
-from reconciler.api.errors import Problem
+from reconciler.api.errors import Position, Problem
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import ObjectKey, map_of, maps_of
@@ -540,14 +540,19 @@ def _check_collisions(
     workloads: Sequence[Workload], parts: _Sorted, faults: ProblemCollector
 ) -> None:
     seen: dict[ObjectKey, Workload] = {}
-    documents = {d.position(): d for d in [*parts.plain, *parts.kubefed.federated]}
+    documents: dict[Position, Document] = {}
     for workload in workloads:
         key = workload.key
         if not key.namespace and key.kind in API_VERSIONS and key.kind not in CLUSTER_SCOPED:
             key = key.with_namespace
         other = seen.setdefault(key, workload)
+        if other is workload:
+            continue
+        if not documents:
+            # Most repositories have nothing of the kind.
+            documents = {d.position(): d for d in [*parts.plain, *parts.kubefed.federated]}
         here, there = documents.get(workload.position), documents.get(other.position)
-        if other is workload or here is None or there is None:
+        if here is None or there is None:
             continue
         # One document twice was told when they were read. (All that was built has one position.)
         plain = not (workload.rules.kubefed or other.rules.kubefed)
