@@ -18,10 +18,21 @@ from reconciler.dns.records import Abilities, Place
 from reconciler.dns.targets import Exposed
 from reconciler.failover.health_votes import HealthVote, HealthVotes
 from reconciler.failover.probe import Signal
-from reconciler.federation.model import Cluster, ReplicaShare, Selector, Wave
+from reconciler.federation.model import (
+    Cluster,
+    PlacementTarget,
+    ReplicaRule,
+    ReplicaShare,
+    Selector,
+    Spread,
+    Toleration,
+    Wave,
+    WorkloadRules,
+)
 from reconciler.git.kept_commit import KeptCommit, KeptFile
 from reconciler.inventory.records import AppliedRecord
 from reconciler.plan.model import Action, Change
+from reconciler.scheduler.model import FleetView
 from reconciler.state.memory import ClusterMemory, NotifiedState, Phase, WorkloadMemory
 
 Event = TypeVar("Event")
@@ -54,6 +65,48 @@ REPLICA_SHARES = st.builds(
     st.integers(0, 9) | st.integers(0, 400),
     st.integers(0, 4),
     st.none() | st.integers(0, 12),
+)
+
+_TARGETS = [
+    PlacementTarget(clusters=("a", "b"), placed_by="Placement few"),
+    PlacementTarget(clusters=()),
+    PlacementTarget(selector=Selector(), placed_by="Placement all"),
+    PlacementTarget(selector=Selector(), spread=(Spread("cluster", 1, 2),)),
+    PlacementTarget(
+        selector=Selector(), tolerations=(Toleration("edge", "Exists"),), placed_by="Placement edge"
+    ),
+    None,
+]
+_WORKLOAD_RULES = st.builds(
+    WorkloadRules,
+    target=st.sampled_from([*_TARGETS, *3 * [_TARGETS[2]]]),
+    namespace_placement=st.sampled_from([*5 * [None], _TARGETS[0]]),
+    follows=st.sampled_from([*5 * [False], True]),
+    only_in=st.sampled_from([*5 * [None], frozenset("ac")]),
+    replicas=st.builds(
+        ReplicaRule,
+        mode=st.sampled_from(["Duplicated", "Duplicated", "Divided"]),
+        total=st.none() | st.integers(0, 20),
+        shares=st.just({}) | st.dictionaries(st.sampled_from("abcd"), REPLICA_SHARES, max_size=2),
+    ),
+)
+PLAIN_RULES = st.lists(
+    st.tuples(st.sampled_from(["ConfigMap", "Deployment"]), _WORKLOAD_RULES), max_size=5
+)
+"""Kinds with rules, most of which are the same wherever they hold."""
+_WEBS = st.sampled_from(
+    [
+        ObjectKey("apps", kind, "", f"web-{n}")
+        for kind in ("ConfigMap", "Deployment")
+        for n in (0, 1)
+    ]
+)
+VIEWS_OF_FOUR = st.builds(
+    lambda **seen: FleetView(**seen),
+    unavailable=st.just({}) | st.dictionaries(st.sampled_from("abcd"), st.just("down"), max_size=2),
+    away=st.dictionaries(_WEBS, st.just({"b": "not ready"}), max_size=2),
+    present=st.dictionaries(_WEBS, st.dictionaries(st.sampled_from("ad"), st.integers(0, 4))),
+    staying=st.dictionaries(_WEBS, st.just({"a"}), max_size=1),
 )
 
 SHARES_BY_CLUSTER = st.dictionaries(

@@ -38,7 +38,7 @@ from msgspec.structs import force_setattr
 MAX_ERROR_LENGTH = 1000
 
 
-class Position(Struct, frozen=True, order=True):
+class Position(Struct, frozen=True, order=True, gc=False):
     """A place in a file of the repository; line and column count from 1. Line 0: it is no file, and
     ``file`` says what else."""
 

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
 from msgspec import Struct
 
-from reconciler.api.objects import RedactedRepr
+
+class _Compressed(NamedTuple):
+    data: bytes
 
 
-class SourceFile(RedactedRepr, frozen=True):
+class _Content:
+    """The bytes of a file, be they kept compressed or not."""
+
+    def __get__(self, file: SourceFile | None, _owner: type | None = None) -> bytes:
+        if file is None:
+            # What dataclasses take for the default.
+            return b""
+        kept: bytes | _Compressed = vars(file)["content"]
+        return zlib.decompress(kept.data) if isinstance(kept, _Compressed) else kept
+
+    def __set__(self, file: SourceFile, content: bytes) -> None:
+        vars(file)["content"] = content
+
+
+@dataclass(frozen=True, repr=False)
+class SourceFile:
     """``path`` is relative to the chosen folder, with ``/``; ``blob`` is the Git blob id, if known.
 
     ``error`` is set instead of content when the file could not be read or is refused (too large),
@@ -17,7 +38,7 @@ class SourceFile(RedactedRepr, frozen=True):
     """
 
     path: str
-    content: bytes = b""
+    content: _Content = _Content()
     blob: str | None = None
     error: str = ""
     hint: str = ""
@@ -25,6 +46,14 @@ class SourceFile(RedactedRepr, frozen=True):
     built_line: int = 1
     decrypted: bool = False
     encrypted: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<SourceFile {self.path}>"
+
+    def pack(self) -> None:
+        """Keep the content compressed from now on; it is given as before. Most files are read once,
+        and then looked into only for the place of a fault."""
+        vars(self)["content"] = _Compressed(zlib.compress(self.content, 1))
 
 
 # -- checkouts -------------------------------------------------------------------------------------

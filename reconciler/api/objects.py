@@ -73,6 +73,19 @@ class ObjectKey(NamedTuple):
         return f"{self.group_kind} {self.namespaced_name}"
 
 
+MAX_SHARED_KEYS = 1_000_000
+_shared_keys: dict[ObjectKey, ObjectKey] = {}
+
+
+def shared_key(key: ObjectKey) -> ObjectKey:
+    """The same key for all that are equal: Git, the inventories and the lists of all members have
+    one of each object, and each would take 130 bytes once more."""
+    if len(_shared_keys) > MAX_SHARED_KEYS:
+        # Of a process that stays: what was shared goes on to be.
+        _shared_keys.clear()
+    return _shared_keys.setdefault(key, key)
+
+
 def api_group(api_version: str) -> str:
     """``apps/v1`` -> ``apps``; ``v1`` -> ``""``."""
     group, slash, _ = api_version.partition("/")

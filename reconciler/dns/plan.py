@@ -281,7 +281,9 @@ def _no_secret(reference: SecretValue) -> str:
 def _weights(state: DesiredState, wanted: WantedNames) -> dict[Place, int]:
     """The share that the object's Placement gives each cluster, else the cluster's own weight."""
     shares = {
-        w.key.with_namespace: w.replicas for w in state.workloads if w.replicas.mode == "Divided"
+        w.key.with_namespace: w.rules.replicas
+        for w in state.workloads
+        if w.rules.replicas.mode == "Divided"
     }
     own = {cluster.name: cluster.weight for cluster in state.clusters}
     found = {}
@@ -294,7 +296,7 @@ def _weights(state: DesiredState, wanted: WantedNames) -> dict[Place, int]:
 
 def _unaffected(state: DesiredState, wanted: WantedNames) -> frozenset[ObjectKey]:
     """Objects that an outage must not move: ``failover.action: None``."""
-    narrowed = {w.key.with_namespace: w.failover for w in state.workloads if w.failover}
+    narrowed = {w.key.with_namespace: w.rules.failover for w in state.workloads if w.rules.failover}
     keys = {place.key for entry in wanted.entries.values() for place in entry.places}
     usual = state.federation.failover
     return frozenset(key for key in keys if (narrowed.get(key) or usual).action == "None")

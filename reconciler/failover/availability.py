@@ -125,7 +125,7 @@ def assess(
 
 def failover_rules_of(workload: Workload, state: DesiredState) -> FailoverRules:
     """The failover rules of one workload: its Placement's, else the Federation's."""
-    return workload.failover or state.federation.failover
+    return workload.rules.failover or state.federation.failover
 
 
 def moves_away(rules: FailoverRules) -> bool:
@@ -191,7 +191,7 @@ def _stays(workload: Workload, state: DesiredState, age: float) -> Stay | None:
         return Stay(StayReason.NOT_ENABLED)
     if not moves_away(rules):
         return Stay(StayReason.ACTION, rules.action)
-    tolerations = workload.target.tolerations if workload.target else ()
+    tolerations = workload.rules.target.tolerations if workload.rules.target else ()
     named = [t for t in tolerations if t.key == DOWN_TAINT.key and tolerated(DOWN_TAINT, [t], age)]
     if any(t.toleration_seconds is None for t in named):
         return Stay(StayReason.TOLERATED, DOWN_TAINT.key)

@@ -243,7 +243,7 @@ def _view(state: DesiredState, outage: Outage) -> tuple[FleetView, str]:
 
 def _matters(workload: Workload) -> bool:
     """Kinds that run something, and whatever else has its replicas divided."""
-    return workload.key.kind in RUN_PODS or workload.replicas.mode != "Duplicated"
+    return workload.key.kind in RUN_PODS or workload.rules.replicas.mode != "Duplicated"
 
 
 def _counts(assignment: Assignment, workload: Workload) -> dict[str, int]:

@@ -33,9 +33,9 @@ def check_autoscalers(
         scaler = scalers.get(scaled_as(workload.key))
         if scaler is None:
             continue
-        if workload.replicas.autoscalers == "Divided" and has_bounds(scaler.key):
+        if workload.rules.replicas.autoscalers == "Divided" and has_bounds(scaler.key):
             _check_overrides(scaler, faults)
-        elif workload.replicas.mode != "Duplicated" and workload.key in places:
+        elif workload.rules.replicas.mode != "Duplicated" and workload.key in places:
             faults.warn(
                 places[workload.key],
                 notice(
@@ -63,7 +63,7 @@ def check_autoscalers(
 
 def _check_overrides(scaler: Workload, faults: ProblemCollector) -> None:
     for pointer in _BOUNDS:
-        for operation in overrides_at(pointer, scaler.overrides):
+        for operation in overrides_at(pointer, scaler.rules.overrides):
             place = operation.position or scaler.position
             faults.notices.append(
                 notice(
@@ -82,7 +82,7 @@ def _check_rule(
     faults: ProblemCollector,
 ) -> None:
     """Whether ``autoscalers: Divided`` does anything."""
-    ruled = [w for w in workloads if w.replicas is placement.replicas]
+    ruled = [w for w in workloads if w.rules.replicas is placement.replicas]
     found = [s.key for w in ruled if (s := scalers.get(scaled_as(w.key)))]
     whole = [f"{key.kind} {key.namespaced_name}" for key in found if not has_bounds(key)]
     what = ""

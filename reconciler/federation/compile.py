@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.annotations import PREFIX
-from reconciler.api.errors import Problem
+from reconciler.api.errors import Position, Problem
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import ObjectKey, map_of, maps_of
@@ -32,6 +32,7 @@ from reconciler.federation.model import (
     PlacementTarget,
     Selector,
     Workload,
+    WorkloadRules,
 )
 from reconciler.federation.placements import (
     Placement,
@@ -136,7 +137,7 @@ def compile_documents(
     kinds = {**(discovered or {}), **_kinds_of_crds(parts.plain)}
     around = KubeFedContext(clusters, namespaces, federation.kubefed_labels, faults, kinds)
     workloads = [
-        replace(one, dependencies=federation.dependencies)
+        one.with_rules(dependencies=federation.dependencies)
         for one in compile_kubefed(parts.kubefed, around)
     ]
     plain = [
@@ -147,7 +148,7 @@ def compile_documents(
     karmada = _karmada_rules(parts.karmada, clusters, federation, faults)
     made = {id(one.document): one for one in rendered}
     workloads += _plain_workloads(plain, placements, karmada, clusters, federation, faults, made)
-    if any(workload.dependencies == "Follow" for workload in workloads):
+    if any(workload.rules.dependencies == "Follow" for workload in workloads):
         from reconciler.federation.dependencies import with_followers
 
         workloads = with_followers(workloads, federation.default_placement)
@@ -268,6 +269,7 @@ def _plain_workloads(
     """``from_charts``: what of it Charts rendered, by the id of the document."""
     by_name = {placement.name: placement for placement in placements}
     used: set[tuple[str, int]] = set()
+    known: dict[tuple[bool | int, ...], WorkloadRules] = {}
     found: list[Workload] = []
     elsewhere: list[Workload] = []
     for document in documents:
@@ -292,7 +294,7 @@ def _plain_workloads(
         selected = [by_name[wanted]] if wanted else choose(placements, about, used, also)
         if wanted:
             used.add((wanted, -1))
-        workload = _workload(document, selected, federation, faults)
+        workload = _workload(document, selected, federation, faults, known)
         if karmada is not None:
             # A Placement goes before Karmada's policies: it is who knows of both.
             if selected:
@@ -303,7 +305,7 @@ def _plain_workloads(
             workload = obeying or workload
         if made:
             workload = _as_rendered(workload, made)
-        if workload.substitute_variables and not faults.possible_definitions.of_any(
+        if workload.rules.substitute_variables and not faults.possible_definitions.of_any(
             "Cluster", "KubeFedCluster"
         ):
             lint_variables(workload, document, clusters, faults)
@@ -330,12 +332,12 @@ def _karmada_rules(
 
 def _overruling(workload: Workload, policies: Sequence[str]) -> Workload:
     """A workload that its Placement places, and not Karmada's policies, which select it too."""
-    if not policies or workload.target is None:
+    if not policies or workload.rules.target is None:
         return workload
-    names = (*workload.other_placements, *policies)
-    own = workload.target.placed_by.partition(" (before ")[0]
-    target = replace(workload.target, placed_by=f"{own} (before {', '.join(names)})")
-    return replace(workload, target=target, other_placements=names)
+    names = (*workload.rules.other_placements, *policies)
+    own = workload.rules.target.placed_by.partition(" (before ")[0]
+    target = replace(workload.rules.target, placed_by=f"{own} (before {', '.join(names)})")
+    return workload.with_rules(target=target, other_placements=names)
 
 
 def _charts(
@@ -379,16 +381,15 @@ def _as_rendered(workload: Workload, made: ChartObject) -> Workload:
     from reconciler.federation.charts import is_kept
 
     release = made.chart.release
-    return replace(
-        workload,
+    return workload.with_rules(
         forms=made.forms,
         only_in=made.clusters,
         random=made.random,
         chart=f"{release.namespace}/{release.name}",
         hook=made.hook,
         remove_record=made.chart.release_record == "Remove",
-        recreate=workload.recreate or made.hook,
-        orphan=workload.orphan or is_kept(made.document.body),
+        recreate=workload.rules.recreate or made.hook,
+        orphan=workload.rules.orphan or is_kept(made.document.body),
     )
 
 
@@ -412,19 +413,19 @@ def _place_namespaces(
     workloads: Sequence[Workload], plain: Sequence[Document], faults: ProblemCollector
 ) -> list[Workload]:
     """A Namespace that nothing places follows what lies in it; other manifests go nowhere."""
-    if all(workload.target is not None for workload in workloads):
+    if all(workload.rules.target is not None for workload in workloads):
         return list(workloads)
     documents = {d.key: d for d in plain}
     inside: dict[str, list[Workload]] = {}
     for workload in workloads:
-        if workload.target is not None:
+        if workload.rules.target is not None:
             inside.setdefault(workload.key.namespace, []).append(workload)
     found = []
     for workload in workloads:
         there = inside.get(workload.key.name) if workload.key.kind == "Namespace" else None
-        if workload.target is None and there:
+        if workload.rules.target is None and there:
             workload = _following(workload, there)
-        elif workload.target is None and workload.key in documents:
+        elif workload.rules.target is None and workload.key in documents:
             faults.warn(
                 documents[workload.key],
                 notice(NoticeCause.PLACED_BY_NOBODY, subject=workload.key),
@@ -435,12 +436,12 @@ def _place_namespaces(
 
 def _following(namespace: Workload, inside: Sequence[Workload]) -> Workload:
     """What is in it may all be given up: then the Namespace is as well."""
-    targets = [w.target for w in inside if w.target and w.is_given_up]
+    targets = [w.rules.target for w in inside if w.rules.target and w.is_given_up]
     if len(targets) == len(inside):
         given_up = next((t for t in targets if t.clusters is None), targets[0])
-        return replace(namespace, target=replace(given_up, placed_by=_CONTENT))
+        return namespace.with_rules(target=replace(given_up, placed_by=_CONTENT))
     target = PlacementTarget(selector=Selector(), placed_by=_CONTENT)
-    return replace(namespace, target=target, follows=True)
+    return namespace.with_rules(target=target, follows=True)
 
 
 def _workload(
@@ -448,47 +449,35 @@ def _workload(
     selected: list[Placement],
     federation: Federation,
     faults: ProblemCollector,
+    known: dict[tuple[bool | int, ...], WorkloadRules],
 ) -> Workload:
-    kind = document.kind
-    workload = Workload(
-        key=document.key,
-        manifest=document.manifest,
-        position=document.position(),
+    """``known``: the rules that were made, by all that they are made of."""
+    substitutes = document.manifest.annotations.get(PREFIX + "substitute") == "true"
+    made_of = (substitutes, *map(id, selected))
+    rules = known.get(made_of)
+    if rules is None:
+        rules = known[made_of] = _rules(selected, federation, substitutes=substitutes)
+    workload = Workload(document.key, document.manifest, document.position(), rules)
+    if selected:
+        _check_placed(workload, document, selected, faults)
+    return workload
+
+
+def _rules(
+    selected: Sequence[Placement], federation: Federation, *, substitutes: bool
+) -> WorkloadRules:
+    rules = WorkloadRules(
         target=federation.default_placement,
-        substitute_variables=document.manifest.annotations.get(PREFIX + "substitute") == "true",
+        substitute_variables=substitutes,
         dependencies=federation.dependencies,
     )
     if not selected:
-        return workload
+        return rules
     placement, spec = selected[0], selected[0].spec
     overruled = [p.name for p in selected[1:]]
-    equals = [p for p in selected[1:] if p.spec.get("priority", 0) == spec.get("priority", 0)]
-    if equals:
-        faults.warn(
-            document,
-            notice(
-                NoticeCause.PLACEMENTS_TIE,
-                subject=workload.key,
-                winner=placement.name,
-                others=", ".join(p.name for p in equals),
-            ),
-        )
-    if placement.replicas.mode == "Divided":
-        default = 1 if kind in REPLICATED else None
-        replicas = map_of(document.body.get("spec")).get("replicas", default)
-        if replicas is None:
-            faults.problem(
-                placement.document,
-                ("spec", "replicas", "mode"),
-                f"{kind} {_name(document)} has no spec.replicas to divide",
-                "Duplicated, or a selection of workloads only",
-            )
     prune = spec.get("prune") or {}
-    ignored = tuple(spec.get("ignore") or ())
-    ruled = replace(workload, replicas=placement.replicas)
-    check_misfits(placement.document, ("spec", "ignore"), ruled, ignored, faults)
-    workload = replace(
-        workload,
+    return replace(
+        rules,
         # Who shares a Placement shares its target, so that clusters are chosen once for all.
         target=replace(placement.target, placed_by=_winner(placement.name, overruled))
         if overruled
@@ -502,14 +491,45 @@ def _workload(
         failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
         other_placements=tuple(overruled),
         additions=(spec.get("drift") or {}).get("additions"),
-        ignore=ignored,
+        ignore=tuple(spec.get("ignore") or ()),
         rollout=placement.rollout,
         maintenance=placement.maintenance,
         dependencies=spec.get("dependencies", federation.dependencies),
     )
+
+
+def _check_placed(
+    workload: Workload,
+    document: Document,
+    selected: Sequence[Placement],
+    faults: ProblemCollector,
+) -> None:
+    placement, spec = selected[0], selected[0].spec
+    equals = [p for p in selected[1:] if p.spec.get("priority", 0) == spec.get("priority", 0)]
+    if equals:
+        faults.warn(
+            document,
+            notice(
+                NoticeCause.PLACEMENTS_TIE,
+                subject=workload.key,
+                winner=placement.name,
+                others=", ".join(p.name for p in equals),
+            ),
+        )
+    if placement.replicas.mode == "Divided":
+        kind = workload.key.kind
+        default = 1 if kind in REPLICATED else None
+        replicas = map_of(document.body.get("spec")).get("replicas", default)
+        if replicas is None:
+            faults.problem(
+                placement.document,
+                ("spec", "replicas", "mode"),
+                f"{kind} {_name(document)} has no spec.replicas to divide",
+                "Duplicated, or a selection of workloads only",
+            )
+    check_misfits(placement.document, ("spec", "ignore"), workload, workload.rules.ignore, faults)
     if placement.replicas.mode == "Divided":
         lint_counts(workload, placement.document, f"Placement {placement.name}", faults)
-    return workload
 
 
 def _winner(name: str, overruled: Sequence[str]) -> str:
@@ -520,20 +540,33 @@ def _check_collisions(
     workloads: Sequence[Workload], parts: _Sorted, faults: ProblemCollector
 ) -> None:
     seen: dict[ObjectKey, Workload] = {}
-    documents = {d.position(): d for d in [*parts.plain, *parts.kubefed.federated]}
+    documents: dict[Position, Document] = {}
     for workload in workloads:
         key = workload.key
         if not key.namespace and key.kind in API_VERSIONS and key.kind not in CLUSTER_SCOPED:
             key = key.with_namespace
         other = seen.setdefault(key, workload)
+        if other is workload:
+            continue
+        if not documents:
+            # Most repositories have nothing of the kind.
+            documents = {d.position(): d for d in [*parts.plain, *parts.kubefed.federated]}
         here, there = documents.get(workload.position), documents.get(other.position)
-        if other is workload or here is None or there is None:
+        if here is None or there is None:
             continue
         # One document twice was told when they were read. (All that was built has one position.)
-        plain = not (workload.kubefed or other.kubefed)
+        plain = not (workload.rules.kubefed or other.rules.kubefed)
         if not (plain and workload.key == other.key) and (here is there or here.key != there.key):
-            plainly = "plainly and federated" if workload.kubefed != other.kubefed else "in default"
-            how = "by two federated objects" if workload.kubefed and other.kubefed else plainly
+            plainly = (
+                "plainly and federated"
+                if workload.rules.kubefed != other.rules.kubefed
+                else "in default"
+            )
+            how = (
+                "by two federated objects"
+                if workload.rules.kubefed and other.rules.kubefed
+                else plainly
+            )
             faults.problem(
                 here,
                 (),

@@ -30,7 +30,9 @@ def with_followers(
     ``default`` is the Federation's placement for what no other rule places: what goes there goes
     there still, and besides wherever it is needed.
     """
-    leading = [w for w in workloads if w.dependencies == "Follow" and w.target is not None]
+    leading = [
+        w for w in workloads if w.rules.dependencies == "Follow" and w.rules.target is not None
+    ]
     if not leading:
         return list(workloads)
     leaders: dict[ObjectKey, dict[ObjectKey, Workload]] = defaultdict(dict)
@@ -47,20 +49,20 @@ def with_followers(
 def _following(
     workload: Workload, leaders: Mapping[ObjectKey, Workload], default: PlacementTarget | None
 ) -> Workload:
-    own = workload.target is not None and workload.target is not default
-    if not leaders or own or workload.kubefed:
+    own = workload.rules.target is not None and workload.rules.target is not default
+    if not leaders or own or workload.rules.kubefed:
         return workload
     keys = tuple(sorted(leaders))
-    if workload.target is not None:
-        return replace(workload, leaders=keys)
+    if workload.rules.target is not None:
+        return workload.with_rules(leaders=keys)
     if workload.key.kind == _NAMESPACE:
         return workload  # It follows all that lies in it, whoever asks.
-    given_up = [w.target for w in leaders.values() if w.target and w.is_given_up]
+    given_up = [w.rules.target for w in leaders.values() if w.rules.target and w.is_given_up]
     if len(given_up) == len(leaders):
         nowhere = next((t for t in given_up if t.clusters is None), given_up[0])
-        return replace(workload, target=replace(nowhere, placed_by=NEEDED))
+        return workload.with_rules(target=replace(nowhere, placed_by=NEEDED))
     target = PlacementTarget(selector=Selector(), placed_by=NEEDED)
-    return replace(workload, target=target, follows=True, leaders=keys)
+    return workload.with_rules(target=target, follows=True, leaders=keys)
 
 
 class _Index:

@@ -148,7 +148,7 @@ def misfits(workload: Workload, paths: Sequence[str]) -> Iterator[tuple[int, str
     """Which pointers cannot be left to others in this workload: index, why, what would do."""
     for index, pointer in enumerate(paths):
         steps = split_pointer(pointer)
-        if leads_to_replicas([pointer]) and workload.replicas.mode != "Duplicated":
+        if leads_to_replicas([pointer]) and workload.rules.replicas.mode != "Duplicated":
             yield (
                 index,
                 f"the replicas of {workload.key} are divided, and cannot be left to others",

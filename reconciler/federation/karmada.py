@@ -108,25 +108,24 @@ class KarmadaRules:
         overruled = tuple(other.name for other in chosen[1:])
         overwrites = spec.get("conflictResolution") == "Overwrite"
         before = f" (before {', '.join(overruled)})" if overruled else ""
-        found = replace(
-            workload,
+        found = workload.with_rules(
             target=replace(policy.target, placed_by=policy.name + before)
             if overruled
             else policy.target,
             replicas=self._replicas(policy, workload),
             other_placements=overruled,
-            dependencies="Follow" if spec.get("propagateDeps") else workload.dependencies,
+            dependencies="Follow" if spec.get("propagateDeps") else workload.rules.dependencies,
             orphan=bool(spec.get("preserveResourcesOnDeletion")),
             abort_on_conflict=not overwrites,
             force_conflicts=overwrites,
             **self._suspension(policy),
         )
         if (workload.template["metadata"].get("labels") or {}).get(RETAIN_REPLICAS) == "true":
-            found = replace(found, retain=(*found.retain, REPLICAS))
-        found = replace(
-            found, failover=failover_of(policy.document, found, self._federation, self._faults)
+            found = found.with_rules(retain=(*found.rules.retain, REPLICAS))
+        found = found.with_rules(
+            failover=failover_of(policy.document, found, self._federation, self._faults)
         )
-        return replace(found, overrides=self._overrides.of(found))
+        return found.with_rules(overrides=self._overrides.of(found))
 
     def check_used(self, elsewhere: Sequence[Workload]) -> None:
         """Warn of what no manifest obeys. ``elsewhere``: manifests that another rule places."""

@@ -41,7 +41,7 @@ def failover_of(
             )
         return None
     if application is not None:
-        if workload.replicas.mode == "Duplicated":
+        if workload.rules.replicas.mode == "Duplicated":
             faults.problem(
                 document,
                 (*PATH, "application"),

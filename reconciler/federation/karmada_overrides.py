@@ -253,11 +253,11 @@ def _check_fit(
         at = f"{place.file}:{place.line}"
         if (
             isinstance(operation, PatchOperation)
-            and workload.replicas.mode != "Duplicated"
+            and workload.rules.replicas.mode != "Duplicated"
             and split_pointer(operation.path) == split_pointer(REPLICAS)
         ):
             steps = _steps_to(document, operation)
-            placed_by = workload.target.placed_by if workload.target else ""
+            placed_by = workload.rules.target.placed_by if workload.rules.target else ""
             faults.problem(
                 document,
                 steps,

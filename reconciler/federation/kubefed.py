@@ -27,6 +27,7 @@ from reconciler.federation.model import (
     ReplicaRule,
     ReplicaShare,
     Workload,
+    WorkloadRules,
 )
 from reconciler.federation.overrides import parse_operations
 from reconciler.federation.selectors import parse_selector
@@ -115,8 +116,8 @@ def compile_kubefed(kubefed: KubeFed, context: KubeFedContext) -> list[Workload]
         )
     workloads = [_namespace(doc, context) for doc in kubefed.namespaces.values()]
     for space, document in zip(workloads, kubefed.namespaces.values(), strict=True):
-        if space.target:
-            lint_federated(document, space.target, context.clusters, context.faults)
+        if space.rules.target:
+            lint_federated(document, space.rules.target, context.clusters, context.faults)
     targets = {name: _placement(doc, context) for name, doc in kubefed.namespaces.items()}
     preferences = {
         (p.body["spec"]["targetKind"], p.body["metadata"].get("namespace", ""), _name(p)): p
@@ -141,8 +142,8 @@ def compile_kubefed(kubefed: KubeFed, context: KubeFedContext) -> list[Workload]
                 context.faults.warn(document, found, ("spec", "placement", *path))
         if preference:
             workload = _scheduled(workload, preference, context)
-        if workload.target:
-            lint_federated(document, workload.target, context.clusters, context.faults)
+        if workload.rules.target:
+            lint_federated(document, workload.rules.target, context.clusters, context.faults)
         workloads.append(workload)
     for preference in preferences.values():
         kind = preference.body["spec"]["targetKind"]
@@ -215,7 +216,7 @@ def _federated(
     template |= {"apiVersion": api_version, "kind": kind, "metadata": metadata}
     workload = _workload(document, template, _placement(document, context), context)
     if spec.get("retainReplicas"):
-        workload = replace(workload, retain=(*workload.retain, REPLICAS))
+        workload = workload.with_rules(retain=(*workload.rules.retain, REPLICAS))
     return workload
 
 
@@ -235,11 +236,13 @@ def _workload(
         key=key_of(template),
         manifest=Manifest(template),
         position=document.position(),
-        target=target,
-        overrides=_overrides(document, context),
-        retain=RETAINED.get(template["kind"], ()),
-        orphan=annotations.get(ORPHAN) == "true",
-        kubefed=True,
+        rules=WorkloadRules(
+            target=target,
+            overrides=_overrides(document, context),
+            retain=RETAINED.get(template["kind"], ()),
+            orphan=annotations.get(ORPHAN) == "true",
+            kubefed=True,
+        ),
     )
 
 
@@ -291,7 +294,7 @@ def _within_namespace(
     if not namespace:
         return workload
     if namespace in targets:
-        return replace(workload, namespace_placement=targets[namespace])
+        return workload.with_rules(namespace_placement=targets[namespace])
     if namespace not in context.namespaces and namespace != DEFAULT_NAMESPACE:
         context.faults.warn(
             document,
@@ -327,11 +330,10 @@ def _scheduled(workload: Workload, preference: Document, context: KubeFedContext
         default = ReplicaShare(1)
     intersect = bool(spec.get("intersectWithClusterSelector"))
     placed_by = f"ReplicaSchedulingPreference {_name(preference)}"
-    target = workload.target if intersect else PlacementTarget(selector=parse_selector({}))
+    target = workload.rules.target if intersect else PlacementTarget(selector=parse_selector({}))
     if target:
         lint_preference(preference, target, context.clusters, context.faults)
-    scheduled = replace(
-        workload,
+    scheduled = workload.with_rules(
         target=replace(target, placed_by=placed_by) if target else None,
         replicas=ReplicaRule(
             mode="KubeFed",

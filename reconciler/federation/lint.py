@@ -200,9 +200,9 @@ def lint_counts(
 ) -> None:
     """Overrides of replicas that are shared out by ``rule``."""
     instead = "spec.replicas.clusters has weight, min and max"
-    if workload.replicas.mode == "KubeFed":
+    if workload.rules.replicas.mode == "KubeFed":
         instead = "its spec.clusters has weight, minReplicas and maxReplicas"
-    for operation in overrides_at(REPLICAS, workload.overrides):
+    for operation in overrides_at(REPLICAS, workload.rules.overrides):
         place = operation.position or document.position()
         faults.notices.append(
             notice(
@@ -234,7 +234,7 @@ def lint_variables(
     workload: Workload, document: Document, clusters: Clusters, faults: ProblemCollector
 ) -> None:
     """Variables that mean nothing, or nothing in a cluster that the manifest may go to."""
-    target = workload.target
+    target = workload.rules.target
     placed_in = [c for c in clusters.values() if target is not None and selects(target, c)]
     known = {"name", *PLACE_LABELS}
     for path, text in texts_of(document.body):

@@ -93,7 +93,9 @@ class Maintenance:
         self._federation = state.federation.maintenance
         self._clusters = {cluster.name: cluster for cluster in state.clusters}
         ruled = [
-            w for w in state.workloads if w.maintenance or w.suspended or w.suspended_everywhere
+            w
+            for w in state.workloads
+            if w.rules.maintenance or w.rules.suspended or w.rules.suspended_everywhere
         ]
         self._workloads = {w.key: w for w in ruled} | {w.key.with_namespace: w for w in ruled}
         self.any = state.has_maintenance
@@ -105,10 +107,12 @@ class Maintenance:
         one, workload = self._clusters[cluster], self._workloads.get(key) if key else None
         if one.paused:
             return Closed((f"Cluster {cluster}",), paused=True)
-        if workload and (workload.suspended_everywhere or cluster in workload.suspended):
+        if workload and (
+            workload.rules.suspended_everywhere or cluster in workload.rules.suspended
+        ):
             return Closed((placement_of(workload),), paused=True, failover=False)
         names = ["the Federation", f"Cluster {cluster}", placement_of(workload)]
-        lists = (self._federation, one.maintenance, workload.maintenance if workload else ())
+        lists = (self._federation, one.maintenance, workload.rules.maintenance if workload else ())
         found = evaluate(lists, now)
         if found is None:
             return None
@@ -126,7 +130,7 @@ class Maintenance:
 
 def placement_of(workload: Workload | None) -> str:
     """By what it is placed, in words."""
-    return workload.target.placed_by if workload and workload.target else ""
+    return workload.rules.target.placed_by if workload and workload.rules.target else ""
 
 
 # -- open or closed --------------------------------------------------------------------------------
@@ -417,12 +421,12 @@ def _placed(
     seen = set()
     for workload in state.workloads:
         name = placement_of(workload).removeprefix("Placement ").partition(" ")[0]
-        if not workload.maintenance or name not in placements or name in seen:
+        if not workload.rules.maintenance or name not in placements or name in seen:
             continue
         seen.add(name)
         for cluster in state.clusters:
-            if workload.target and selects(workload.target, cluster):
-                yield name, cluster, workload.maintenance
+            if workload.rules.target and selects(workload.rules.target, cluster):
+                yield name, cluster, workload.rules.maintenance
 
 
 @lru_cache(maxsize=4096)

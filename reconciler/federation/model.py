@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.api.errors import Position, Problem
 from reconciler.api.manifest import Manifest
@@ -595,12 +596,9 @@ class Override(Struct, frozen=True):
     affinity: ClusterAffinity | None = None
 
 
-class Workload(RedactedRepr, frozen=True):
-    """One object to distribute: its template, where it may go, and how it differs by cluster.
+class WorkloadRules(RedactedRepr, frozen=True):
+    """Where something may go, and how it differs by cluster: one value for all that share it.
 
-    ``key`` is the target object's; ``manifest`` a whole object (apiVersion, kind, metadata) as it
-    would be written to a cluster before overrides, the ``template``. ``position`` is its first line
-    in Git.
     ``retain`` are JSON pointers of fields that the member cluster owns once the object exists.
     ``namespace_placement`` is the FederatedNamespace's placement which this one is narrowed to.
     ``follows``: no rule places it, and it goes where its ``leaders`` go, the workloads that need
@@ -619,10 +617,7 @@ class Workload(RedactedRepr, frozen=True):
     what an earlier helm recorded of the release goes.
     """
 
-    key: ObjectKey
-    manifest: Manifest
-    position: Position
-    target: PlacementTarget | None
+    target: PlacementTarget | None = None
     namespace_placement: PlacementTarget | None = None
     follows: bool = False
     leaders: tuple[ObjectKey, ...] = ()
@@ -654,6 +649,24 @@ class Workload(RedactedRepr, frozen=True):
     hook: bool = False
     remove_record: bool = False
 
+
+class Workload(RedactedRepr, frozen=True, gc=False):
+    """One object to distribute: its template, and the rules for it.
+
+    ``key`` is the target object's; ``manifest`` a whole object (apiVersion, kind, metadata) as it
+    would be written to a cluster before overrides, the ``template``. ``position`` is its first line
+    in Git.
+    """
+
+    key: ObjectKey
+    manifest: Manifest
+    position: Position
+    rules: WorkloadRules = WorkloadRules()
+
+    def with_rules(self, **changed: Any) -> Workload:
+        """The same with some of the rules changed, by their names."""
+        return replace(self, rules=replace(self.rules, **changed))
+
     @property
     def template(self) -> Object:
         """All of the manifest, parsed. To ask for what that knows is cheaper."""
@@ -661,7 +674,7 @@ class Workload(RedactedRepr, frozen=True):
 
     def form_in(self, cluster: str) -> Manifest:
         """The template in that cluster."""
-        return self.forms.get(cluster, self.manifest)
+        return self.rules.forms.get(cluster, self.manifest)
 
     @property
     def is_given_up(self) -> bool:
@@ -669,7 +682,7 @@ class Workload(RedactedRepr, frozen=True):
 
         A selector that happens to match nothing does not say so.
         """
-        target = self.target
+        target = self.rules.target
         if target is None:
             return False
         return target.selector is None if target.clusters is None else not target.clusters
@@ -718,10 +731,17 @@ class DesiredState(Struct, frozen=True, dict=True):
         return tuple(map(str, self.notices))
 
     @cached_property
+    def by_key(self) -> Mapping[ObjectKey, Workload]:
+        """The workloads by their keys."""
+        return {workload.key: workload for workload in self.workloads}
+
+    @cached_property
     def divides_autoscalers(self) -> bool:
         """Whether the bounds of any autoscaler are to be divided, by any commit."""
         states = self.commits.states.values() if self.commits else (self,)
-        return any(w.replicas.autoscalers == "Divided" for one in states for w in one.workloads)
+        return any(
+            w.rules.replicas.autoscalers == "Divided" for one in states for w in one.workloads
+        )
 
     @cached_property
     def has_maintenance(self) -> bool:
@@ -729,7 +749,10 @@ class DesiredState(Struct, frozen=True, dict=True):
         return (
             bool(self.federation.maintenance)
             or any(cluster.paused or cluster.maintenance for cluster in self.clusters)
-            or any(w.maintenance or w.suspended or w.suspended_everywhere for w in self.workloads)
+            or any(
+                w.rules.maintenance or w.rules.suspended or w.rules.suspended_everywhere
+                for w in self.workloads
+            )
         )
 
     @property

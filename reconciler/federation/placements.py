@@ -257,8 +257,8 @@ def with_ignored(
             used.add(number)
             place = ("spec", "ignore", number, "paths")
             check_misfits(document, place, workload, rule.paths, faults)
-            pointers = dict.fromkeys((*workload.ignore, *rule.paths))
-            workload = replace(workload, ignore=tuple(pointers))
+            pointers = dict.fromkeys((*workload.rules.ignore, *rule.paths))
+            workload = workload.with_rules(ignore=tuple(pointers))
         found.append(workload)
     for number in range(len(federation.ignore)):
         if number not in used:

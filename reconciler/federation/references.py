@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from reconciler.api.kinds import RUN_PODS
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import GroupKind, Object, ObjectKey, maps_of, value_at
 from reconciler.federation.overrides import POD_SPECS
 
@@ -37,6 +39,8 @@ _NAMES = {
     "runtimeClassName": _RUNTIME,
 }
 """Fields of a Pod that are a name."""
+_FIELDS = re.compile(b"|".join(b'"%s":' % name.encode() for name in (*_BY_NAME, *_NAMES)))
+"""As they are written in JSON that has no spaces and escapes nothing that it need not."""
 
 Named = frozenset[tuple[GroupKind, str]]
 
@@ -55,11 +59,14 @@ def named_in(value: Any, *, needed: bool = False) -> Named:
     return frozenset(_named(value, needed))
 
 
-def needs(template: Any, namespace: str) -> frozenset[ObjectKey]:
+def needs(manifest: Manifest, namespace: str) -> frozenset[ObjectKey]:
     """The objects without which the Pods of a workload in ``namespace`` do not run, and that."""
+    named: Named = frozenset()
+    if manifest.may_say(_FIELDS):
+        named = named_in(manifest.object.get("spec"), needed=True)
     return frozenset({ObjectKey("", "Namespace", "", namespace)}) | frozenset(
         ObjectKey(kind.group, kind.kind, "" if kind in CLUSTER_WIDE else namespace, name)
-        for kind, name in named_in(template, needed=True)
+        for kind, name in named
     )
 
 

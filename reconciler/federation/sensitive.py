@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from reconciler.api.objects import GroupKind, Object, map_of
-from reconciler.federation.model import Workload
+from reconciler.federation.model import Workload, WorkloadRules
 from reconciler.federation.overrides import pointers_of
 from reconciler.manifests.document import Document
 
@@ -57,6 +57,7 @@ def with_hidden(
     whether it is a manifest or an override."""
     decrypted = {document.file for document in documents if document.source.decrypted}
     sensitive = []
+    known: dict[tuple[int, Hidden], WorkloadRules] = {}
     for workload in workloads:
         marked = workload.manifest.annotations.get(SENSITIVE) == "true"
         hidden = {*hidden_in(workload.key.group_kind, rules), *(WHOLE if marked else ())}
@@ -64,10 +65,16 @@ def with_hidden(
             hidden.update(WHOLE)
         hidden.update(
             pointer
-            for override in workload.overrides
+            for override in workload.rules.overrides
             for operation in override.operations
             if operation.position and operation.position.file in decrypted
             for pointer in pointers_of(operation)
         )
-        sensitive.append(replace(workload, hidden=tuple(sorted(hidden))) if hidden else workload)
+        if hidden:
+            # Most of what is hidden has the same rules.
+            made_of = id(workload.rules), tuple(sorted(hidden))
+            if made_of not in known:
+                known[made_of] = workload.with_rules(hidden=made_of[1]).rules
+            workload = replace(workload, rules=known[made_of])
+        sensitive.append(workload)
     return sensitive

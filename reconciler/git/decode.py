@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-
-from msgspec.structs import replace
+from dataclasses import replace
 
 from reconciler.api.files import SourceFile
 from reconciler.git import kustomize, sops

@@ -18,12 +18,13 @@ from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import astuple
 
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of, shared_key
 from reconciler.cluster.responses import MalformedAnswer
 from reconciler.inventory.managed_fields import (
     Fields,
@@ -38,7 +39,7 @@ _DIGEST_BYTES = 15
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-class AppliedRecord(NamedTuple):
+class AppliedRecord(Struct, frozen=True, gc=False):
     """Digests as URL-safe base64. All empty: written ahead of an apply that was never confirmed.
 
     ``api_version`` is the version in which the object was applied and must be read. ``uid`` is
@@ -57,7 +58,7 @@ class AppliedRecord(NamedTuple):
 
 
 _FEWEST_COLUMNS = len(ObjectKey._fields) + 4
-_MOST_COLUMNS = len(ObjectKey._fields) + len(AppliedRecord._fields)
+_MOST_COLUMNS = len(ObjectKey._fields) + len(AppliedRecord.__struct_fields__)
 """Of the rows that are read: older versions wrote no UID, and newer ones may write more."""
 
 
@@ -181,7 +182,7 @@ def _reader(entry: bytes) -> Reader:
 
 def encode_rows(rows: Mapping[ObjectKey, AppliedRecord]) -> bytes:
     """Rows as sorted, compressed lines; the same rows give the same bytes."""
-    lines = ["\t".join((*key, *rows[key])) for key in sorted(rows)]
+    lines = ["\t".join((*key, *astuple(rows[key]))) for key in sorted(rows)]
     return zlib.compress("\n".join(lines).encode(), 6)
 
 
@@ -201,6 +202,7 @@ def decode_rows(data: bytes) -> dict[ObjectKey, AppliedRecord]:
             raise ValueError("damaged inventory records: a row of the wrong length")
         group, kind, namespace, name, request, entry, values, version, *uid = parts[:_MOST_COLUMNS]
         key = ObjectKey(one(group, group), one(kind, kind), one(namespace, namespace), name)
+        key = shared_key(key)
         rows[key] = AppliedRecord(request, one(entry, entry), values, one(version, version), *uid)
     return rows
 

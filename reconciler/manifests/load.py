@@ -26,6 +26,9 @@ MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_DOCUMENTS = 10_000
 MAX_NESTING = 1000
+KEPT_AS_READ_BYTES = 1024 * 1024
+"""So much of known files stays as it was read: to compress the few that most repositories have
+would save next to nothing."""
 MAX_PROBLEMS = 100
 """Of one file. Nobody mends more at a time, and each has to be looked up to be told its place."""
 _QUOTED = re.compile(r"""\s*(?:'(?!<)[^']*\w[^']*'|"(?!<)[^"]*\w[^"]*")""")
@@ -60,6 +63,7 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
     broken: list[Document] = []
     unread: list[SourceFile] = []
     notices: list[Notice] = []
+    as_read = 0
     for file in sorted(files, key=lambda f: f.path):
         if looks_like_manifest(file.path):
             suffixes, place = ", ".join(MANIFEST_SUFFIXES), f"{file.path}:1"
@@ -71,6 +75,9 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
         remembered = cache.documents(file) if cache else None
         if remembered is not None:
             documents += remembered
+            as_read += len(file.content)
+            if as_read > KEPT_AS_READ_BYTES:
+                file.pack()
             continue
         read = _load_file(file)
         if file.decrypted:

@@ -225,7 +225,7 @@ class _Search:
         return None, False
 
     def _verdict(self, places: Sequence[_Place], owner: _Owner) -> Additions:
-        others = (*self._desired.ignore, *self._desired.retain)
+        others = (*self._desired.rules.ignore, *self._desired.rules.retain)
         left = _meeting(pointer_steps(others), places)
         if left and not all(left):
             return "Ignore"
@@ -261,7 +261,7 @@ class _Search:
                 return rule.additions, False, in_part
         if not _any_match(manager, self._rules.managers):
             return "Ignore", False, False
-        asked = self._desired.additions or self._desired.placed_additions
+        asked = self._desired.rules.additions or self._desired.rules.placed_additions
         alone = (rule.additions for rule in rules if not (rule.paths or rule.managers))
         return asked or next(alone, None) or self._rules.additions, False, in_part
 

@@ -152,6 +152,8 @@ def _malformed_everywhere(
     Nobody knows of what is wanted ``wanted_in_other_shards`` too: where another shard looks, or
     nobody.
     """
+    if not any(work.invalid for work in works):
+        return []
     taken = {key for work in works for key in _takes(work, work.invalid)} | {
         *wanted_in_other_shards
     }
@@ -166,6 +168,8 @@ def _unservable_everywhere(works: Sequence[MemberWork], state: DesiredState) -> 
     if {cluster.name for cluster in state.clusters} - {work.cluster.name for work in works}:
         return []
     unservable = {change.key: change for work in works for change in work.unservable}
+    if not unservable:
+        return []
     servable = {key for work in works for key in _takes(work, work.unservable)}
 
     def is_only_lacking_here(change: Change) -> bool:

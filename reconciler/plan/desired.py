@@ -160,11 +160,12 @@ def diff_all(
     at_a_glance: list[tuple[Object, AppliedRecord | None, Checked]] = []
 
     def look(target: ApplyTarget) -> Checked | _Doubt:
-        record, live, told = rows.get(target.key), listed.get(target), len(remarks)
+        record, told = rows.get(target.key), len(remarks)
         if target.key in ran:
             return Checked(target, None, record)
         if verdict := _as_recorded(shared, target, listed.glance(target), known):
             return verdict
+        live = listed.get(target)
         seen = _at_a_glance(shared, target, live, known)
         if before is None or live is None or len(remarks) > told:
             return seen
@@ -193,7 +194,9 @@ def diff_all(
     definitions = settle([t for t in targets if t.key[:2] == CRD])
     definitions, defined = _judge_definitions(shared, every, definitions, remarks)
     known = replace(known, definitions=defined)
-    verdicts |= definitions | settle([t for t in targets if t.key[:2] != CRD])
+    others = settle([t for t in targets if t.key[:2] != CRD])
+    # A table of all that a cluster has is made no more often than need be.
+    verdicts = {**verdicts, **definitions, **others} if verdicts or definitions else others
     if before is not None and at_a_glance:
         before.keep(at_a_glance, kinds_defined_in(every))
     foreign_objects = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
@@ -346,8 +349,8 @@ def _as_recorded(
     if (
         record is None
         # What is sent depends on what is there.
-        or desired.retain
-        or desired.ignore
+        or desired.rules.retain
+        or desired.rules.ignore
         or (glance.wanted is not None and target.stated is None)
         or target.kind in shared.observation.failed
         or target.key.namespace in known.going
@@ -406,7 +409,7 @@ def _at_a_glance(
                 return dry_run.owned_by_another(target, owner, former)
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
-        if adopting and target.desired.abort_on_conflict and not is_karmadas(live):
+        if adopting and target.desired.rules.abort_on_conflict and not is_karmadas(live):
             return dry_run.not_overwritten(target)
         if adopting and shared.apply_rules.adoption.policy == "Never":
             return dry_run.not_adopted(target, is_recreated_copy=is_recreated_copy)
@@ -422,8 +425,8 @@ def _at_a_glance(
     added = () if adopting else theirs.reported
     if comparison.question is Question.NONE and theirs.removed:
         comparison = replace(comparison, question=Question.ADDED)
-    if target.desired.ignore and comparison.question is Question.NONE:
-        handing = owned_ignored_fields(live, target.desired.ignore)
+    if target.desired.rules.ignore and comparison.question is Question.NONE:
+        handing = owned_ignored_fields(live, target.desired.rules.ignore)
         comparison = replace(comparison, question=Question.EDITED) if handing else comparison
     if comparison.question is Question.NONE and listed is not None:
         if not shared.sampled(target.key):

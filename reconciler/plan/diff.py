@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.api.objects import Object
 from reconciler.cluster.client import FIELD_MANAGER
@@ -74,7 +75,7 @@ def _question(
         if footprint and not footprint.has_missing and _applied_as_written(footprint, body, live):
             return Question.NONE
         return Question.UNKNOWN
-    if record._replace(uid=fresh.uid) == fresh:
+    if replace(record, uid=fresh.uid) == fresh:
         return Question.NONE
     if record.request != fresh.request:
         return Question.EDITED

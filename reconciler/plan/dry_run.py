@@ -89,7 +89,7 @@ _ETCD_LIMIT = 1_572_864
 """Bytes of one request, unless etcd's --max-request-bytes says otherwise."""
 
 
-class Checked(Struct, frozen=True):
+class Checked(Struct, frozen=True, gc=False):
     """The verdict on one object: a change, or (None) unchanged with the record to remember.
 
     ``invalid`` marks a manifest that the server refuses as such, which is bad input rather than
@@ -124,7 +124,7 @@ class ApplyRules(Struct, frozen=True):
 
     def of(self, target: ApplyTarget) -> ApplyRules:
         """Those for one object: what a chart renders is taken over from an earlier helm, too."""
-        if not target.desired.chart:
+        if not target.desired.rules.chart:
             return self
         taken = (*self.adoption.take_over, HELM)
         return replace(self, adoption=replace(self.adoption, take_over=taken))
@@ -223,7 +223,7 @@ def check_existing(
     )
     fields = changed_fields(live, promised, field_reasons.why)
     after = apply_rules.digester.footprint(result)
-    leaving = owned_ignored_fields(result, target.desired.ignore)
+    leaving = owned_ignored_fields(result, target.desired.rules.ignore)
     settled = apply_rules.digester.footprint(_disowned(result, leaving)) if leaving else after
     same_entry = (
         settled is not None
@@ -236,7 +236,7 @@ def check_existing(
             result, _made_from_git(member, resource, target, body)
         )
     # What becomes ours for a moment only was not ours before.
-    leaving = leaving if adopting else owned_ignored_fields(live, target.desired.ignore)
+    leaving = leaving if adopting else owned_ignored_fields(live, target.desired.rules.ignore)
     stays += fields_at(result, leaving, LEFT_TO_OTHERS)
     if not fields:
         # What the server sets by itself comes back, and is nobody's then.
@@ -248,7 +248,7 @@ def check_existing(
     if not (fields or stays or adopting):
         stays = field_ownership.newly_owned_fields(live, result)
     reasons = _reasons(
-        comparison.question, fields, adopting, bounds_divided=target.desired.bounds_divided
+        comparison.question, fields, adopting, bounds_divided=target.desired.rules.bounds_divided
     )
     if added.managers:
         who = tuple(added.managers)
@@ -276,8 +276,8 @@ def check_existing(
         take_over=ownership_after.former,
         claim=ownership_after.claim,
         live=live,
-        retained=target.desired.retain,
-        ignored=target.desired.ignore,
+        retained=target.desired.rules.retain,
+        ignored=target.desired.rules.ignore,
     )
     return Checked(target, change)
 
@@ -410,7 +410,7 @@ def unchecked(
             uid=str(live["metadata"].get("uid", "")),
             resource_version=str(live["metadata"].get("resourceVersion", "")),
             live=live,
-            retained=target.desired.retain,
+            retained=target.desired.rules.retain,
             old_entry=old,
             new_entry=definition.stays if old else "",
         ),
@@ -513,7 +513,7 @@ def _creation(target: ApplyTarget, body: Object, *, collected: bool = False) -> 
         reasons=_IS_NEW,
         origin=str(target.desired.position),
         request=body,
-        ignored=target.desired.ignore,
+        ignored=target.desired.rules.ignore,
         collected=collected,
     )
 
@@ -557,7 +557,7 @@ def _may_take(
     adoption: AdoptionRules | None,
 ) -> bool:
     """Whether a person's word lets fields be taken from their owners."""
-    if apply_rules.force_conflicts or target.desired.force_conflicts:
+    if apply_rules.force_conflicts or target.desired.rules.force_conflicts:
         return True
     return adoption is not None and all(_is_taken(one, adoption.take_over) for one in owners)
 
@@ -577,7 +577,7 @@ def _conflicting(target: ApplyTarget, conflict: Conflict, adopting: bool) -> Che
     owners = conflicting_managers(conflict)
     if not owners:
         return _failed(target, _words(target, conflict, target.body))
-    fields = refused_fields(conflict, target.desired.hidden, target.body)
+    fields = refused_fields(conflict, target.desired.rules.hidden, target.body)
     return _failed(target, f"conflict: {_owned(fields, owners, adopting=adopting)}")
 
 
@@ -616,7 +616,7 @@ def _refused(
     resource, text = _resource(target), _words(target, error, body, live)
     if error.code != 422:
         return _failed(target, text, invalid=_is_malformed(error))
-    ignored = target.desired.ignore
+    ignored = target.desired.rules.ignore
     new = with_live_ignored(body, live, ignored) if ignored else body
     try:
         fresh = try_as_new(member, resource, new, target.key.namespace, live)
@@ -647,7 +647,7 @@ def _refused(
             return _recreating(member, target, new, live, fresh, error, apply_rules)
         # The manifest is fine; it is refused for what the object has besides.
         paths = [field.path for field in field_ownership.fields_not_in_git(live, fresh)[:6]]
-        beyond = shown_paths(paths, target.desired.hidden, body, live)
+        beyond = shown_paths(paths, target.desired.rules.hidden, body, live)
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))
@@ -656,7 +656,7 @@ def _refused(
     given = ownership_after.former if whole or not adoption else ()
     former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
     if former and not _may_take(former, target, apply_rules, whole):
-        what = shown_paths(ends_of(owned_fields(gone)), target.desired.hidden, body, live)
+        what = shown_paths(ends_of(owned_fields(gone)), target.desired.rules.hidden, body, live)
         owned = _owned(what, former, adopting=bool(adoption))
         return _failed(target, f"{text}; it has what Git does not say: {owned}")
     known = fields_of(entries_for_apply(member, resource, target.key, live, target.body))
@@ -684,7 +684,7 @@ def _recreating(
     apply_rules: ApplyRules,
 ) -> Checked:
     """The recreation for fields that cannot be changed, or why there must be none."""
-    fields = refused_fields(error, target.desired.hidden, body, live)
+    fields = refused_fields(error, target.desired.rules.hidden, body, live)
     deletion = apply_rules.recreation(target, live)
     if isinstance(deletion, str):
         return _failed(
@@ -710,8 +710,8 @@ def _recreating(
         propagation=deletion.propagation,
         replicas=replicas,
         live=live,
-        retained=target.desired.retain,
-        ignored=target.desired.ignore,
+        retained=target.desired.rules.retain,
+        ignored=target.desired.rules.ignore,
     )
     return Checked(target, change)
 
@@ -775,7 +775,7 @@ def _failed(target: ApplyTarget, error: str, *, invalid: bool = False) -> Checke
 
 
 def _words(target: ApplyTarget, error: ApiError, *bodies: Object | None) -> str:
-    return refusal_words(error, target.desired.hidden, *bodies)
+    return refusal_words(error, target.desired.rules.hidden, *bodies)
 
 
 def _resource(target: ApplyTarget) -> RESTMapping:

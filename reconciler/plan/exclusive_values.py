@@ -206,7 +206,7 @@ def _waiting(
         uid=str(there["metadata"].get("uid", "")) if there else "",
         resource_version=str(there["metadata"].get("resourceVersion", "")) if there else "",
         live=there,
-        retained=target.desired.retain,
+        retained=target.desired.rules.retain,
         after=tuple(sorted(held)),
     )
     return change, values
@@ -248,7 +248,7 @@ def _lets_go(
 
 def _kept_by_others(verdict: Checked, live: Mapping[ObjectKey, Object]) -> str:
     """Who of ours has the values that the object cannot get; empty: nobody."""
-    held = {} if verdict.target.desired.hidden else _held(verdict, live)
+    held = {} if verdict.target.desired.rules.hidden else _held(verdict, live)
     named = [
         f"its {_named(values)} is that of {key}, which keeps it" for key, values in held.items()
     ]

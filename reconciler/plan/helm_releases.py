@@ -18,7 +18,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action
-from reconciler.render.render import DesiredObject
+from reconciler.render.render import DesiredObject, ObjectRules
 
 _SECRET = GroupVersionKind("v1", "Secret")
 _NAME = "sh.helm.release.v1."
@@ -29,7 +29,7 @@ def records_to_remove(
 ) -> list[DesiredObject]:
     """The records that Charts want removed and that are not ours yet. Raises ClusterError when the
     member stops answering, and ApiError when it does not list them."""
-    releases = {one.chart: one for one in desired if one.remove_record}
+    releases = {one.rules.chart: one for one in desired if one.rules.remove_record}
     return [
         DesiredObject(
             ObjectKey("", "Secret", str(record["metadata"].get("namespace")), name),
@@ -41,7 +41,7 @@ def records_to_remove(
                 }
             ),
             one.position,
-            hidden=("/data", "/stringData"),
+            ObjectRules(hidden=("/data", "/stringData")),
         )
         for release, one in sorted(releases.items())
         for record in _records(member, discovery, release)
@@ -59,7 +59,9 @@ def records_that_stay(work: MemberWork, desired: Sequence[DesiredObject]) -> Ite
         if change.action is Action.ADOPT and change.key in work.releases
     }
     name = work.cluster.name
-    for release in sorted(adopted - {one.chart for one in desired if one.remove_record}):
+    for release in sorted(
+        adopted - {one.rules.chart for one in desired if one.rules.remove_record}
+    ):
         try:
             records = list(_records(work.member, work.observation.discovery, release))
         except ApiError as error:

@@ -54,13 +54,10 @@ class LiveCopies(Mapping[str, Object]):
 
     __slots__ = ("_key", "_members")
 
-    def __init__(self, key: ObjectKey) -> None:
+    def __init__(self, key: ObjectKey, members: Mapping[str, Members]) -> None:
+        """``members``: cluster -> the objects there, among them this one."""
         self._key = key
-        self._members: dict[str, Members] = {}
-
-    def add(self, cluster: str, members: Members) -> None:
-        """``members`` hold the object."""
-        self._members[cluster] = members
+        self._members = members
 
     def glance(self, cluster: str) -> Glance | None:
         """What was seen of it as it came; None where only the object itself tells."""
@@ -156,7 +153,7 @@ def observe_all(
     spread_kinds = {GroupVersionKind.of_manifest(w.manifest) for w in spread_workloads(state)} | {
         GroupVersionKind.of_manifest(w.manifest)
         for w in shared_workloads(state)
-        if w.replicas.mode in ("KubeFed", "Karmada")
+        if w.rules.replicas.mode in ("KubeFed", "Karmada")
     }
 
     lists_at_once = CONCURRENT_LISTS
@@ -247,7 +244,7 @@ def _inventory(member: Member, federation: Federation) -> Inventory:
 @remembered
 def shared_workloads(state: DesiredState) -> list[Workload]:
     """Those whose replicas are shared out over the clusters."""
-    return [w for w in state.workloads if w.replicas.mode != "Duplicated"]
+    return [w for w in state.workloads if w.rules.replicas.mode != "Duplicated"]
 
 
 @remembered
@@ -256,7 +253,8 @@ def spread_workloads(state: DesiredState) -> list[Workload]:
     return [
         w
         for w in state.workloads
-        if w.target is not None and (w.target.spread or len(w.target.affinities) > 1)
+        if w.rules.target is not None
+        and (w.rules.target.spread or len(w.rules.target.affinities) > 1)
     ]
 
 
@@ -283,16 +281,18 @@ def live_workloads(
     counted = _counted(state)
     shared = {w.key: w for w in shared_workloads(state)}
     possible = {a.workload: set(a.replicas) for a in assignments} if shared else {}
-    copies: dict[ObjectKey, LiveCopies] = {}
+    holders: dict[ObjectKey, list[str]] = {}
+    members_of: dict[str, Members] = {}
     sought_and_found: dict[ObjectKey, dict[str, Object]] = {}
     foreign_objects: set[tuple[ObjectKey, str]] = set()
     for one in seen:
         if one.member is None or one.observation is None:
             continue
         members = one.observation.members
+        members_of[one.cluster.name] = members
         for key in counted:
             if key in members:
-                copies.setdefault(key, LiveCopies(key)).add(one.cluster.name, members)
+                holders.setdefault(key, []).append(one.cluster.name)
         sought = [
             SoughtObject(resource, key)
             for key, workload in shared.items()
@@ -312,6 +312,14 @@ def live_workloads(
         for key, live in lookup.found.items():
             sought_and_found.setdefault(key, {})[one.cluster.name] = live
             foreign_objects.add((key, one.cluster.name))
+    # Most are in the same clusters, and share the table of these.
+    tables: dict[tuple[str, ...], Mapping[str, Members]] = {}
+    copies: dict[ObjectKey, LiveCopies] = {}
+    for key, some in holders.items():
+        names = tuple(some)
+        if names not in tables:
+            tables[names] = {name: members_of[name] for name in names}
+        copies[key] = LiveCopies(key, tables[names])
     found: dict[ObjectKey, Mapping[str, Object]] = {**copies}
     for key, by_cluster in sought_and_found.items():
         found[key] = {**copies.get(key, {}), **by_cluster}

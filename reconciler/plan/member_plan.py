@@ -208,9 +208,13 @@ def plan_member(
         changes = waiting.marked(cluster.name, changes, observation.members)
         shut = waiting.closed(cluster.name)
     same = {c.target.key: c for c in checked if c.change is None}
-    rows = {key: c.record for key, c in same.items() if c.record}
+    rows = _rows_of(same, inventory.rows)
     ran = wanted.ran(observation, same)
-    forgotten = inventory.rows.keys() - wanted_here - observation.members.keys() - unlisted.ours
+    members = observation.members
+    forgotten = any(
+        key not in wanted_here and key not in members and key not in unlisted.ours
+        for key in inventory.rows
+    )
     return MemberWork(
         member,
         cluster,
@@ -236,9 +240,13 @@ def plan_member(
         left_to_autoscalers=verdicts.left_to_autoscalers,
         foreign_objects=verdicts.foreign_objects,
         ran=ran,
-        stale=bool(forgotten or news)
+        stale=forgotten
+        or bool(news)
         or ran != inventory.ran
-        or any(inventory.rows.get(key) != row for key, row in rows.items()),
+        or (
+            rows is not inventory.rows
+            and any(inventory.rows.get(key) != row for key, row in rows.items())
+        ),
         notices=tuple(structs.replace(one, cluster=cluster.name) for one in notices),
         server_warnings=without_quoted_values(member.server_warnings, is_hidden),
         violations=_violations(
@@ -258,6 +266,17 @@ def plan_member(
             ).items()
         },
     )
+
+
+def _rows_of(
+    same: Mapping[ObjectKey, Checked], known: Mapping[ObjectKey, AppliedRecord]
+) -> Mapping[ObjectKey, AppliedRecord]:
+    """The records of what is as wanted: the known ones where these are all that there are."""
+    if len(same) == len(known) and all(
+        one.record is not None and one.record is known.get(key) for key, one in same.items()
+    ):
+        return known
+    return {key: one.record for key, one in same.items() if one.record}
 
 
 def _check_again(
@@ -284,7 +303,11 @@ def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[Adde
         if one.added and not (one.change and one.change.action is Action.RECREATE):
             target = one.target
             fields = additions_without_values(
-                one.added, target.key, federation.sensitive, target.desired.hidden, target.body
+                one.added,
+                target.key,
+                federation.sensitive,
+                target.desired.rules.hidden,
+                target.body,
             )
             found.append(AddedTo(target.key, target.kind.api_version, fields))
     return tuple(sorted(found, key=lambda one: one.key))
@@ -377,7 +400,7 @@ def _recreation(
     member: Member, target: ApplyTarget, live: Object, federation: Federation, applyset: str
 ) -> Change | str:
     """The deletion with which an object is recreated, or why it must not be."""
-    if not (federation.recreate or target.desired.recreate) and is_member(live, applyset):
+    if not (federation.recreate or target.desired.rules.recreate) and is_member(live, applyset):
         return (
             "allow it with the annotation federation.reconciler.dev/recreate: "
             '"true" or spec.defaults.recreate'

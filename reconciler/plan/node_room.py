@@ -46,7 +46,9 @@ def rooms_of(
         if one.member is not None
         and one.observation is not None
         and one.cluster.capacity is None
-        and any(w.target is not None and selects(w.target, one.cluster) for w in workloads)
+        and any(
+            w.rules.target is not None and selects(w.rules.target, one.cluster) for w in workloads
+        )
     ]
 
     def read(one: MemberState) -> ClusterRoom | Notice:

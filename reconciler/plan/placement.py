@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, KeysView, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
@@ -43,7 +43,7 @@ from reconciler.plan.requests import count_owners
 from reconciler.scheduler.capacity import own_count, replicas_due
 from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits, starting
-from reconciler.scheduler.model import Assignment, Bounds, FleetView
+from reconciler.scheduler.model import Assignment, Bounds, FleetView, assignments_by_workload
 from reconciler.scheduler.schedule import schedule, with_followers_placed
 from reconciler.state.memory import FleetMemory
 
@@ -124,7 +124,7 @@ def place_workloads(
     }
     moves += _degraded(usual, assignments, state, out, unplaced)
     moves += _staying(usual, state, availability.staying)
-    workloads, scalers = _workloads_by_key(state), _scalers_by_target(state)
+    workloads, scalers = state.by_key, _scalers_by_target(state)
 
     def asked_of(a: Assignment) -> dict[str, int]:
         return _ours(a, asked.get(a.workload, {}), foreign_objects)
@@ -137,20 +137,20 @@ def place_workloads(
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
-    placed_in = _placed_in(assignments)
+    placed = assignments_by_workload(assignments)
 
     def scaled_in(w: Workload) -> Collection[str]:
         if w.is_given_up:
             return ()
-        scaler = w.key if REPLICAS in w.retain else scalers.get(scaled_as(w.key))
-        return placed_in[scaler] & set(looked_at) if scaler else ()
+        scaler = w.key if REPLICAS in w.rules.retain else scalers.get(scaled_as(w.key))
+        return placed[scaler].replicas.keys() & set(looked_at) if scaler else ()
 
     def started_by(a: Assignment) -> tuple[Assignment, list[StartsWith]]:
         there = asked.get(a.workload)
         if not there or there.keys() <= a.replicas.keys():
             return a, []  # It leaves no cluster.
         workload = workloads[a.workload]
-        shared = workload.replicas.mode != "Duplicated"
+        shared = workload.rules.replicas.mode != "Duplicated"
         return starting(a, asked_of(a), scaled_in(workload), own_count(workload), shared=shared)
 
     wanted = assignments
@@ -197,18 +197,8 @@ def place_workloads(
 
 
 @remembered
-def _workloads_by_key(state: DesiredState) -> Mapping[ObjectKey, Workload]:
-    return {workload.key: workload for workload in state.workloads}
-
-
-@remembered
 def _scalers_by_target(state: DesiredState) -> Mapping[ScaleTarget | None, ObjectKey]:
     return {workload.manifest.scale_target: workload.key for workload in state.workloads}
-
-
-@remembered
-def _placed_in(assignments: Sequence[Assignment]) -> Mapping[ObjectKey, KeysView[str]]:
-    return {a.workload: a.replicas.keys() for a in assignments}
 
 
 def _is_scaled(live: Mapping[str, Object]) -> bool:
@@ -322,7 +312,7 @@ def _divided_by_the_last(state: DesiredState) -> frozenset[ObjectKey]:
     return frozenset(
         w.key
         for w in state.workloads
-        if w.replicas.mode == "Karmada" and w.replicas.strategy != "StaticWeight"
+        if w.rules.replicas.mode == "Karmada" and w.rules.replicas.strategy != "StaticWeight"
     )
 
 
@@ -336,7 +326,7 @@ def _held(
     kept: list[ReplicasKept] = []
     for assignment in assignments:
         workload = workloads[assignment.workload]
-        if workload.replicas.mode != "Duplicated" and not workload.is_given_up:
+        if workload.rules.replicas.mode != "Duplicated" and not workload.is_given_up:
             assignment, more = hold_replicas(assignment, running(assignment))
             kept += more
         held.append(assignment)
@@ -394,7 +384,9 @@ def _degraded(
     """Workloads of which a down cluster ran a copy of its own that nobody else takes over."""
     if not out:
         return []
-    copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"} - set(unplaced)
+    copied = {w.key for w in state.workloads if w.rules.replicas.mode == "Duplicated"} - set(
+        unplaced
+    )
     copies = {a.workload: len(a.replicas) for a in usual}
     # What is spread has as many copies elsewhere.
     copied -= {a.workload for a in now if len(a.replicas.keys() - out) >= copies[a.workload]}
@@ -438,11 +430,11 @@ def _workloads(
 ) -> tuple[FleetMemory, list[MovedAway]]:
     """Workloads that leave a cluster that is well, because they do not run there."""
     watched = _leaving_where_unavailable(state)
-    placed_in = _placed_in(usual)
+    placed = assignments_by_workload(usual) if watched else {}
     seen = [
         _seen(workload, after, name, live.get(workload.key, {}), state)
         for workload, after in watched
-        for name in sorted(placed_in[workload.key])
+        for name in sorted(placed[workload.key].replicas)
         if name in looked_at
     ]
     memory = availability.memory

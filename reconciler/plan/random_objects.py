@@ -21,8 +21,8 @@ def of_two_renderings(work: MemberWork, desired: Sequence[DesiredObject]) -> Ite
     changes = {change.key: change.action for change in work.plan.changes}
     releases: dict[str, list[ObjectKey]] = defaultdict(list)
     for one in desired:
-        if one.random:
-            releases[one.chart].append(one.key)
+        if one.rules.random:
+            releases[one.rules.chart].append(one.key)
     for release, keys in sorted(releases.items()):
         made = [str(key) for key in keys if changes.get(key) in _MADE]
         stay = [str(key) for key in keys if changes.get(key, Action.UNCHANGED) in _STAY]

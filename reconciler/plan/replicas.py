@@ -34,21 +34,25 @@ def workload_rows(
 
     Of clusters outside ``known``, which could not be looked at, nothing is said.
     """
+    # Most are as many in the same clusters.
+    alike: dict[tuple[object, ...], Mapping[str, int]] = {}
+
+    def of(counts: Mapping[str, int]) -> Mapping[str, int]:
+        found = {name: count for name, count in sorted(counts.items()) if name in known}
+        # To Python, true is 1 as well.
+        return alike.setdefault((*found.items(), *map(type, found.values())), found)
+
     return [
         WorkloadRow(
             assignment.workload,
-            before=_of(known, before.get(assignment.workload, {})),
-            after=_of(known, after.get(assignment.workload, {})),
+            before=of(before.get(assignment.workload, {})),
+            after=of(after.get(assignment.workload, {})),
             shortfall=assignment.shortfall,
             placed_by=assignment.placed_by,
         )
         for assignment in assignments
         if assignment.workload in after or before.get(assignment.workload)
     ]
-
-
-def _of(known: Collection[str], counts: Mapping[str, int]) -> dict[str, int]:
-    return {name: count for name, count in sorted(counts.items()) if name in known}
 
 
 @remembered
@@ -95,29 +99,45 @@ def replicas_to_be(
     live: Live,
     outages: Collection[str],
     left_to_autoscalers: Mapping[str, Collection[ObjectKey]],
-) -> dict[ObjectKey, dict[str, int]]:
+) -> Mapping[ObjectKey, Mapping[str, int]]:
     """What will run: nothing where it is down, the live count where an autoscaler sets it, or where
     Git does not say any; of what is new, then, the server's default of one.
 
     ``left_to_autoscalers``: cluster -> workloads whose count is left to an autoscaler that is not
     in Git.
     """
-    counts = {key: dict(found) for key, found in replicas_in(rendering).items()}
+    counts = _Counts(replicas_in(rendering))
     for name, objects in _with_replicas(rendering).items():
         for desired in objects:
             copies = live.get(desired.key, {})
-            if name not in counts.get(desired.key, {}):
-                counts.setdefault(desired.key, {})[name] = (
-                    stated_in(copies, name) if name in copies else 1
-                )
+            if name not in counts.of(desired.key):
+                counts.own(desired.key)[name] = stated_in(copies, name) if name in copies else 1
             if name in outages:
-                counts[desired.key][name] = 0
+                counts.own(desired.key)[name] = 0
             elif name in copies and (
                 desired.key in left_to_autoscalers.get(name, ())
-                or (REPLICAS in desired.retain and leaves_count(desired, copies[name]))
+                or (REPLICAS in desired.rules.retain and leaves_count(desired, copies[name]))
             ):
-                counts[desired.key][name] = stated_in(copies, name)
-    return counts
+                counts.own(desired.key)[name] = stated_in(copies, name)
+    return counts.all
+
+
+class _Counts:
+    """Counts by workload and cluster that begin as others are. Of these, only what is changed is
+    copied."""
+
+    def __init__(self, others: Mapping[ObjectKey, Mapping[str, int]]) -> None:
+        self.all = dict(others)
+        self._own: dict[ObjectKey, dict[str, int]] = {}
+
+    def of(self, key: ObjectKey) -> Mapping[str, int]:
+        return self.all.get(key, {})
+
+    def own(self, key: ObjectKey) -> dict[str, int]:
+        """Those of a workload, to be changed."""
+        if key not in self._own:
+            self.all[key] = self._own[key] = dict(self.of(key))
+        return self._own[key]
 
 
 def with_foreign_objects(live: Live, foreign: Mapping[str, Mapping[ObjectKey, Object]]) -> Live:
@@ -137,19 +157,19 @@ def expected_counts(
     counts: Mapping[ObjectKey, Mapping[str, int]],
     before: Mapping[ObjectKey, Mapping[str, int]],
     clusters: Sequence[ClusterPlan],
-) -> dict[ObjectKey, dict[str, int]]:
+) -> Mapping[ObjectKey, Mapping[str, int]]:
     """The counts that will be, where a change is refused or nothing is pruned: what runs stays."""
-    found = {key: dict(by_cluster) for key, by_cluster in counts.items()}
+    found = _Counts(counts)
     for cluster in clusters:
         refused = {c.key for c in cluster.changes if c.action is Action.FAILED or c.waits}
         going = {c.key for c in cluster.changes if c.action is Action.PRUNE and not c.waits}
         for key in before if cluster.reachable else ():
             now = before[key].get(cluster.name)
-            if now and cluster.name not in found.get(key, {}) and key not in going:
-                found.setdefault(key, {})[cluster.name] = now
-        for key in refused & found.keys():
-            _set(found[key], cluster.name, before.get(key, {}).get(cluster.name))
-    return found
+            if now and cluster.name not in found.of(key) and key not in going:
+                found.own(key)[cluster.name] = now
+        for key in refused & found.all.keys():
+            _set(found.own(key), cluster.name, before.get(key, {}).get(cluster.name))
+    return found.all
 
 
 def rows_after_run(
@@ -200,7 +220,7 @@ def running_counts(
 
 
 def _count(workload: Workload, copies: Mapping[str, Object], cluster: str) -> int:
-    if workload.replicas.mode == "KubeFed":
+    if workload.rules.replicas.mode == "KubeFed":
         return number_of(map_of(copies[cluster].get("status")).get("readyReplicas"))
     return stated_in(copies, cluster)
 
@@ -255,9 +275,9 @@ def _is_anothers(target: ApplyTarget, live: Object) -> bool:
     """Whether the live count is not Git's, and somebody else has set it."""
     desired = target.desired
     stated = target.stated
-    if stated is None or desired.force_conflicts:
+    if stated is None or desired.rules.force_conflicts:
         return False
-    if REPLICAS in desired.retain and stated:
+    if REPLICAS in desired.rules.retain and stated:
         return False
     return stated_replicas(live) != stated and bool(count_owners(live))
 
@@ -313,8 +333,9 @@ def _settled(
                 stated=stated,
             )
         )
-        retain = tuple(dict.fromkeys((*target.desired.retain, REPLICAS)))
-        return replace(target, desired=replace(target.desired, retain=retain, autoscaler=scaler))
+        retain = tuple(dict.fromkeys((*target.desired.rules.retain, REPLICAS)))
+        rules = replace(target.desired.rules, retain=retain, autoscaler=scaler)
+        return replace(target, desired=replace(target.desired, rules=rules))
     # Whoever has only scaled it is no lasting owner: nothing sets it again.
     return replace(target, takes_count=len(holders) == len(count_owners(live)))
 

@@ -36,7 +36,7 @@ PROPAGATION = "federation.reconciler.dev/prune-propagation"
 _DEFINITION = "CustomResourceDefinition"
 
 
-class ApplyTarget(RedactedRepr, frozen=True):
+class ApplyTarget(RedactedRepr, frozen=True, gc=False):
     """A desired object with its identity as the member sees it.
 
     ``resource`` is None where the member does not serve the kind (yet); ``applyset`` is what it
@@ -98,13 +98,13 @@ def target_of(
 
 
 def _marks(desired: DesiredObject) -> dict[str, str]:
-    marks = {PROTECT: "true"} if desired.protect else {}
-    if desired.orphan:
+    marks = {PROTECT: "true"} if desired.rules.protect else {}
+    if desired.rules.orphan:
         marks[ORPHAN] = "true"
-    if "" in desired.hidden and desired.key[:2] != SECRET:
+    if "" in desired.rules.hidden and desired.key[:2] != SECRET:
         marks[SENSITIVE] = "true"
-    if desired.prune_propagation:
-        marks[PROPAGATION] = desired.prune_propagation
+    if desired.rules.prune_propagation:
+        marks[PROPAGATION] = desired.rules.prune_propagation
     return marks
 
 
@@ -177,7 +177,7 @@ def request_for(
         return ApplyRequest(target.body)
     body = wanted = target.body
     remarks: list[Notice] = []
-    for pointer in target.desired.retain:
+    for pointer in target.desired.rules.retain:
         path = split_pointer(pointer)
         if pointer != REPLICAS and _matches(body, path) and _matches(live, path):
             if body is wanted:
@@ -185,10 +185,10 @@ def request_for(
             owned = _may_be_ours(live, path) or "*" in path
             settled = list(_retain(target.key, body, live, path, owned=owned))
             # What a chart makes up anew each time says nothing, and may be a password.
-            remarks += settled if pointer not in target.desired.random else []
-    if target.desired.ignore:
-        body = without_ignored(body, live, target.desired.ignore)
-        if leads_to_replicas(target.desired.ignore):
+            remarks += settled if pointer not in target.desired.rules.random else []
+    if target.desired.rules.ignore:
+        body = without_ignored(body, live, target.desired.rules.ignore)
+        if leads_to_replicas(target.desired.rules.ignore):
             return ApplyRequest(body, tuple(remarks))
     now, stated = stated_replicas(live), stated_replicas(body)
     if now is None or (stated is not None and not leaves_count(target.desired, live)):
@@ -205,7 +205,7 @@ def request_for(
 
 def _count_remarks(desired: DesiredObject, now: int, *, kept: bool) -> Iterator[Notice]:
     key = desired.key
-    stated, scaler = desired.manifest.stated_replicas, desired.autoscaler
+    stated, scaler = desired.manifest.stated_replicas, desired.rules.autoscaler
     if stated is not None and scaler and now == 0 and scaler.startswith("Horizontal"):
         yield notice(NoticeCause.REPLICAS_STAY_ZERO, subject=key, scaler=scaler, stated=stated)
     elif stated not in (None, now) and not scaler:
@@ -222,9 +222,9 @@ def leaves_count(desired: DesiredObject, live: Object) -> bool:
     An autoscaler says how many run, and not whether any do: Git's 0 is written, and a 0 of ours
     ends when Git says so.
     """
-    if REPLICAS not in desired.retain:
+    if REPLICAS not in desired.rules.retain:
         return False
-    if not desired.autoscaler:
+    if not desired.rules.autoscaler:
         return True
     ours = stated_replicas(live) == 0 and not count_owners(live)
     return desired.manifest.stated_replicas != 0 and not ours

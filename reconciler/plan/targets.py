@@ -72,10 +72,10 @@ def targets_of(desired: Sequence[DesiredObject], discovery: Discovery, applyset:
         {target.key: target for target in found},
         found,
         crds,
-        {t.key: t.desired.hidden for t in found if t.desired.hidden},
+        {t.key: t.desired.rules.hidden for t in found if t.desired.rules.hidden},
         {t.kind: t.resource for t in found if t.resource},
-        {t.key: t.desired.chart for t in found if t.desired.chart},
-        {t.key: t.desired.hook for t in once if t.desired.hook is not None},
+        {t.key: t.desired.rules.chart for t in found if t.desired.rules.chart},
+        {t.key: t.desired.rules.hook for t in once if t.desired.rules.hook is not None},
         once,
         sum(target.key[:2] == NAMESPACE for target in found),
     )

@@ -26,6 +26,7 @@ from reconciler.federation.model import (
     Override,
     PatchOperation,
     Workload,
+    WorkloadRules,
 )
 from reconciler.federation.selectors import affine, matches
 from reconciler.manifests.secret_data import content_faults
@@ -53,19 +54,20 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     time to find that one does not fit.
     """
     clusters = {cluster.name: cluster for cluster in state.clusters}
-    workloads = {workload.key: workload for workload in state.workloads}
+    workloads = state.by_key
     objects: dict[str, list[DesiredObject]] = {name: [] for name in clusters}
     problems: list[Problem] = []
-    bases: dict[int, Manifest] = {}
+    rules = _Rules()
     for assignment in assignments:
         newest = workloads[assignment.workload]
+        bases: dict[int, Manifest] = {}
         alike: dict[tuple[object, ...], DesiredObject] = {}
         for name, count in assignment.replicas.items():
             workload = newest
             if state.commits is not None:
                 workload = version_in(state, newest, assignment, name)
             form, cluster = workload.form_in(name), clusters[name]
-            overrides = workload.overrides
+            overrides = workload.rules.overrides
             operations = tuple(_operations(overrides, cluster)) if overrides else ()
             bounds = assignment.bounds.get(name)
             # All of these outlive this loop, so that no other gets their number.
@@ -81,7 +83,7 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
                     count is not None
                     or bounds is not None
                     or operations
-                    or one.substitute_variables
+                    or one.rules.substitute_variables
                 ):
                     body = base.object
                     changed = _render_one(one, body, cluster, operations, count, problems)
@@ -89,17 +91,18 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
                         changed = _with_bounds(changed, bounds)
                     if changed is not body:
                         made = Manifest(changed)
-                desired = _desired(one, made, bounds_divided=bounds is not None)
-                if not workload.substitute_variables:
+                terms = rules.of(one, made, bounds_divided=bounds is not None)
+                desired = DesiredObject(one.key, made, one.position, terms)
+                if not workload.rules.substitute_variables:
                     alike[looks] = desired
-            if desired.manifest is not bases[id(form)] or workload.kubefed:
+            if desired.manifest is not bases[id(form)] or workload.rules.kubefed:
                 problems += _content_problems(workload, cluster, desired.body)
             objects[name].append(desired)
-        if newest.overrides:
+        if newest.rules.overrides:
             for name in assignment.spare:
                 count = duplicated_count(newest, name)
                 body = _without_steering(newest.form_in(name)).object
-                operations = tuple(_operations(newest.overrides, clusters[name]))
+                operations = tuple(_operations(newest.rules.overrides, clusters[name]))
                 _render_one(newest, body, clusters[name], operations, count, problems)
     scaled = any(workload.manifest.scale_target for workload in state.workloads)
     return Rendering(_arranged(objects, scaled=scaled), tuple(sorted(set(problems))))
@@ -113,7 +116,7 @@ def _arranged(
     known: dict[tuple[int, ...], tuple[DesiredObject, ...]] = {}
     found = {}
     for name, some in objects.items():
-        same = tuple(map(id, some))
+        same = tuple(map(id, some)) if len(objects) > 1 else ()
         if same not in known:
             settled = _left_to_autoscalers(some) if scaled else some
             known[same] = tuple(sorted(settled, key=lambda d: d.key))
@@ -121,35 +124,51 @@ def _arranged(
     return found
 
 
-def _desired(workload: Workload, manifest: Manifest, *, bounds_divided: bool) -> DesiredObject:
-    """With what the object's own annotations say, which an override may have set."""
-    says = manifest.annotations
+class _Rules:
+    """The rules of objects, each made once for all that have the same."""
+
+    def __init__(self) -> None:
+        # With the rules that they were made of, or others could get their number.
+        self._plain: dict[int, tuple[WorkloadRules, ObjectRules]] = {}
+
+    def of(self, workload: Workload, manifest: Manifest, *, bounds_divided: bool) -> ObjectRules:
+        """With what the object's own annotations say, which an override may have set."""
+        rules = workload.rules
+        if manifest.annotations or bounds_divided or rules.retain or rules.hook:
+            return _object_rules(workload, manifest, bounds_divided=bounds_divided)
+        # Nothing of it is the object's own.
+        known = self._plain.get(id(rules))
+        if known is None:
+            made = _object_rules(workload, manifest, bounds_divided=False)
+            known = self._plain[id(rules)] = rules, made
+        return known[1]
+
+
+def _object_rules(workload: Workload, manifest: Manifest, *, bounds_divided: bool) -> ObjectRules:
+    says, rules = manifest.annotations, workload.rules
 
     def asked(name: str) -> bool:
         return says.get(PREFIX + name) == "true"
 
-    return DesiredObject(
-        key=workload.key,
-        manifest=manifest,
-        position=workload.position,
+    return ObjectRules(
         retain=(
-            *(_retained(workload, manifest.object) if workload.retain else ()),
-            *workload.random,
+            *(_retained(workload, manifest.object) if rules.retain else ()),
+            *rules.random,
         ),
-        force_conflicts=workload.force_conflicts or asked("force-conflicts"),
-        recreate=workload.recreate or asked("recreate"),
-        protect=workload.protect or asked("protect"),
-        orphan=workload.orphan or asked("orphan"),
-        prune_propagation=says.get(PREFIX + "prune-propagation") or workload.prune_propagation,
-        hidden=workload.hidden,
+        force_conflicts=rules.force_conflicts or asked("force-conflicts"),
+        recreate=rules.recreate or asked("recreate"),
+        protect=rules.protect or asked("protect"),
+        orphan=rules.orphan or asked("orphan"),
+        prune_propagation=says.get(PREFIX + "prune-propagation") or rules.prune_propagation,
+        hidden=rules.hidden,
         additions=says.get(PREFIX + "additions"),
-        placed_additions=workload.additions,
-        ignore=workload.ignore,
-        abort_on_conflict=workload.abort_on_conflict,
-        random=workload.random,
-        chart=workload.chart,
-        hook=hook_weight(manifest.object) if workload.hook else None,
-        remove_record=workload.remove_record,
+        placed_additions=rules.additions,
+        ignore=rules.ignore,
+        abort_on_conflict=rules.abort_on_conflict,
+        random=rules.random,
+        chart=rules.chart,
+        hook=hook_weight(manifest.object) if rules.hook else None,
+        remove_record=rules.remove_record,
         bounds_divided=bounds_divided,
     )
 
@@ -161,10 +180,10 @@ def _retained(workload: Workload, body: Object) -> tuple[str, ...]:
     """
     return tuple(
         pointer
-        for pointer in workload.retain
+        for pointer in workload.rules.retain
         if _values(body, split_pointer(pointer))
         == _values(workload.template, split_pointer(pointer))
-        and not (pointer == REPLICAS and workload.replicas.mode != "Duplicated")
+        and not (pointer == REPLICAS and workload.rules.replicas.mode != "Duplicated")
     )
 
 
@@ -185,8 +204,11 @@ def _left_to_autoscalers(objects: Sequence[DesiredObject]) -> list[DesiredObject
     return [
         replace(
             desired,
-            retain=tuple(dict.fromkeys((*desired.retain, REPLICAS))),
-            autoscaler=f"{scaler.kind} {scaler.name}",
+            rules=replace(
+                desired.rules,
+                retain=tuple(dict.fromkeys((*desired.rules.retain, REPLICAS))),
+                autoscaler=f"{scaler.kind} {scaler.name}",
+            ),
         )
         if (scaler := scalers.get(scaled_as(desired.key)))
         else desired
@@ -215,10 +237,10 @@ def _render_one(
     problems: list[Problem],
 ) -> Object:
     body = base
-    if workload.substitute_variables:
+    if workload.rules.substitute_variables:
         body = _substituted(body, cluster)
     # A count that was shared out is the sum's part and stands; any other may be overridden.
-    shared_out = workload.replicas.mode != "Duplicated"
+    shared_out = workload.rules.replicas.mode != "Duplicated"
     if count is not None and not shared_out:
         body = _with_replicas(body, count)
     for operation in operations:
@@ -283,7 +305,7 @@ def place_of(workload: Workload, cluster: Cluster, pointer: str) -> Position:
     manifest."""
     places = [
         operation.position
-        for operation in _operations(workload.overrides, cluster)
+        for operation in _operations(workload.rules.overrides, cluster)
         if isinstance(operation, PatchOperation | FieldOperation)
         and operation.position
         and f"{pointer}/".startswith(f"{operation.path.removesuffix('/-')}/")
@@ -314,8 +336,8 @@ def _variable(match: re.Match[str], cluster: Cluster) -> str:
 # -- the rendered object ---------------------------------------------------------------------------
 
 
-class DesiredObject(RedactedRepr, frozen=True):
-    """The template with a cluster's overrides and replicas; the inventory's labels come later.
+class ObjectRules(RedactedRepr, frozen=True):
+    """How an object is to be applied and pruned: one value for all that share it.
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.
     ``autoscaler`` is what sets spec.replicas there, as the repository itself says: ``kind name``.
@@ -329,9 +351,6 @@ class DesiredObject(RedactedRepr, frozen=True):
     ``bounds_divided``: its minReplicas and maxReplicas are this cluster's part of the manifest's.
     """
 
-    key: ObjectKey
-    manifest: Manifest
-    position: Position
     retain: tuple[str, ...] = ()
     autoscaler: str = ""
     force_conflicts: bool = False
@@ -349,6 +368,15 @@ class DesiredObject(RedactedRepr, frozen=True):
     hook: int | None = None
     remove_record: bool = False
     bounds_divided: bool = False
+
+
+class DesiredObject(RedactedRepr, frozen=True, gc=False):
+    """The template with a cluster's overrides and replicas; the inventory's labels come later."""
+
+    key: ObjectKey
+    manifest: Manifest
+    position: Position
+    rules: ObjectRules = ObjectRules()
 
     @property
     def body(self) -> Object:

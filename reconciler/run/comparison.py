@@ -89,7 +89,7 @@ def _plan_one(
             if not wanted <= {*observation.live, *observation.unserved, *observation.failed}:
                 # Rescheduling brought a kind here that the first look did not expect.
                 observation = observe(one.member, observation.inventory, wanted)
-            from_charts = any(target.chart for target in desired)
+            from_charts = any(target.rules.chart for target in desired)
             if from_charts:
                 from reconciler.plan.helm_releases import records_that_stay, records_to_remove
                 from reconciler.plan.random_objects import of_two_renderings

@@ -81,8 +81,12 @@ def try_failover_targets(options: RunOptions) -> FailoverTargets:
 
 def _everywhere(assignment: Assignment, workload: Workload) -> Assignment:
     """With a count wherever it might go: all that it has, where replicas are shared out."""
-    total = workload.replicas.total if workload.replicas.total is not None else own_count(workload)
-    shared = workload.replicas.mode != "Duplicated"
+    total = (
+        workload.rules.replicas.total
+        if workload.rules.replicas.total is not None
+        else own_count(workload)
+    )
+    shared = workload.rules.replicas.mode != "Duplicated"
     more = {n: total if shared else duplicated_count(workload, n) for n in assignment.spare}
     return replace(assignment, replicas={**assignment.replicas, **more}, spare=())
 
@@ -110,7 +114,7 @@ def _try(
     finally:
         member.rest()
     tried = [c for c in checked if name in spare.get(c.target.desired.key, ())]
-    asked = {c.target.desired.key: bool(c.target.desired.hidden) for c in tried}
+    asked = {c.target.desired.key: bool(c.target.desired.rules.hidden) for c in tried}
     kinds = {key.group_kind for key in asked}
     server_warnings = frozenset(
         one for one in member.server_warnings if one[0] in asked or one[0] in kinds

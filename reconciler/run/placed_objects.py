@@ -17,17 +17,26 @@ def clusters_by_object(rendering: Rendering) -> Mapping[ObjectKey, frozenset[str
     clusters: dict[int, list[str]] = {}
     for name, objects in rendering.objects.items():
         clusters.setdefault(id(objects), []).append(name)
-    placed_in: dict[ObjectKey, set[str]] = {}
-    for names in clusters.values():
-        for desired in rendering.objects[names[0]]:
-            placed_in.setdefault(desired.key, set()).update(names)
+    placed_in: dict[ObjectKey, frozenset[str]] = {}
+    # Most go to the same clusters.
+    same: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
+
+    def add(key: ObjectKey, names: frozenset[str]) -> None:
+        before = placed_in.setdefault(key, names)
+        if before is not names:
+            both = before, names
+            if both not in same:
+                same[both] = before | names
+            placed_in[key] = same[both]
+
+    for some in clusters.values():
+        names = frozenset(some)
+        for desired in rendering.objects[some[0]]:
+            add(desired.key, names)
             if not desired.key.namespace:
                 # The member's discovery tells whether it is namespaced; here both are remembered.
-                placed_in.setdefault(desired.key.with_namespace, set()).update(names)
-    # Most go to the same clusters.
-    same: dict[frozenset[str], frozenset[str]] = {}
-    found = ((key, frozenset(names)) for key, names in placed_in.items())
-    return {key: same.setdefault(names, names) for key, names in found}
+                add(desired.key.with_namespace, names)
+    return placed_in
 
 
 def in_either(

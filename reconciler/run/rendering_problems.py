@@ -47,7 +47,7 @@ def _of_overrides(
     workloads = {
         w.key: w
         for w in state.workloads
-        if (w.substitute_variables or any(map(_patches, w.overrides)))
+        if (w.rules.substitute_variables or any(map(_patches, w.rules.overrides)))
         and not holds_contents(w.template)  # Those are checked whenever they are rendered.
     }
     everywhere = [

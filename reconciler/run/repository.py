@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 class Repository(Struct, frozen=True, dict=True):
     """A repository that was read and understood. ``inventory`` is what the host lists besides,
-    where the Federation asks for that."""
+    where the Federation asks for that. ``documents`` are there only where it is to be checked."""
 
     checkout: Checkout
     state: DesiredState
@@ -112,7 +112,7 @@ def read_repository(
     there is one.
     """
     source = read_source(options)
-    return _understood(source, options, ask_members=ask_members, ask_host=ask_host)
+    return _understood(source, options, ask_members=ask_members, ask_host=ask_host, whole=True)
 
 
 def read_current(options: RunOptions, *, ask_members: bool = False) -> Repository:
@@ -253,9 +253,11 @@ def _understood(
     ask_host: bool = False,
     kept: FleetInventory | None = None,
     newest: Repository | None = None,
+    whole: bool = False,
 ) -> Repository:
-    """``kept`` is the inventory where it is not to be read; ``newest`` the commit whose clusters
-    this one goes by, where either of the two has an inventory."""
+    """``whole``: with its documents, of which a run has no use any more. ``kept`` is the inventory
+    where it is not to be read; ``newest`` the commit whose clusters this one goes by, where either
+    of the two has an inventory."""
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     files = _manifest_files(source.files)
     manifests = load(files, ParseCache(default_cache() / "parsed" / name))
@@ -321,7 +323,7 @@ def _understood(
         unrendered=charts.unrendered if charts else {},
     )
     known = inventory.known if inventory else None
-    return Repository(source.checkout, state, source, documents, known)
+    return Repository(source.checkout, state, source, documents if whole else (), known)
 
 
 def _manifest_files(files: Sequence[SourceFile]) -> Sequence[SourceFile]:

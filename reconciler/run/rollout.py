@@ -204,7 +204,7 @@ class FleetCommits:
         before = self.state(stable) if stable else None
         last = {w.key: w for w in before.workloads} if before else {}
         every = last | {w.key: w for w in state.workloads}
-        return {key: w.rollout for key, w in every.items() if w.rollout is not None}
+        return {key: w.rules.rollout for key, w in every.items() if w.rules.rollout is not None}
 
 
 def _compared(desired: DesiredObject | None) -> DesiredObject | None:
@@ -376,7 +376,7 @@ class Rollout:
         """How many replicas must be ready there. Where a division builds on what runs, or on what
         is free, Git alone does not tell how it came out; the live object does, unless the workload
         was moved away because it does not run."""
-        by_what_runs = needs_room(workload) or not workload.replicas.rebalance
+        by_what_runs = needs_room(workload) or not workload.rules.replicas.rebalance
         if by_what_runs and live is not None:
             remembered = self._workloads.get(cluster, {}).get(str(workload.key))
             if remembered is None or not remembered.away:

@@ -45,7 +45,9 @@ def divided_autoscalers(state: DesiredState) -> list[Workload]:
 def _pairs(state: DesiredState) -> list[tuple[Workload, Workload]]:
     """Autoscalers with what they scale."""
     states = state.commits.states.values() if state.commits else (state,)
-    asked = {w.key for s in states for w in s.workloads if w.replicas.autoscalers == "Divided"}
+    asked = {
+        w.key for s in states for w in s.workloads if w.rules.replicas.autoscalers == "Divided"
+    }
     scaled: dict[ScaleTarget, Workload] = {
         scaled_as(w.key): w for w in state.workloads if w.key in asked
     }
@@ -136,7 +138,7 @@ class _Division:
         # By each cluster's own commit.
         self._said: dict[str, Bounds] = {}
         for name in sorted({*self._held, *own.replicas}):
-            rule = version_in(state, workload, held, name).replicas
+            rule = version_in(state, workload, held, name).rules.replicas
             said = bounds_in(version_in(state, scaler, own, name).template)
             if said is not None and rule.autoscalers == "Divided":
                 self._said[name] = said

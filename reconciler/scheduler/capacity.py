@@ -48,7 +48,7 @@ class FreeCapacity:
         self, workload: Workload, replicas: Mapping[str, int | None], gone: Collection[str]
     ) -> list[Notice]:
         """Uses up what the workload needs; tells where duplicated ones are too many."""
-        if not (_runs_replicas(workload) or workload.replicas.mode != "Duplicated"):
+        if not (_runs_replicas(workload) or workload.rules.replicas.mode != "Duplicated"):
             return []
         notices = []
         nodes = self._nodes if needs_room(workload) else None
@@ -58,7 +58,7 @@ class FreeCapacity:
             if name not in self._free or name in gone:
                 continue
             self._free[name] -= own_count(workload, name) if count is None else count
-            if self._free[name] < 0 and workload.replicas.mode == "Duplicated":
+            if self._free[name] < 0 and workload.rules.replicas.mode == "Duplicated":
                 notices.append(
                     notice(NoticeCause.NO_ROOM, name, workload.key, count=-self._free[name])
                 )
@@ -67,9 +67,12 @@ class FreeCapacity:
 
 def needs_room(workload: Workload) -> bool:
     """Whether it matters how much room the clusters have for a workload."""
-    if workload.target is not None and workload.target.overflow:
-        return workload.replicas.mode == "Divided"
-    return workload.replicas.mode == "Karmada" and workload.replicas.strategy != "StaticWeight"
+    if workload.rules.target is not None and workload.rules.target.overflow:
+        return workload.rules.replicas.mode == "Divided"
+    return (
+        workload.rules.replicas.mode == "Karmada"
+        and workload.rules.replicas.strategy != "StaticWeight"
+    )
 
 
 def own_count(workload: Workload, cluster: str = "") -> int:
@@ -84,7 +87,7 @@ def replicas_due(workload: Workload, count: int | None, live: Object | None) -> 
     Of a count that is not shared out, or is left to an autoscaler, it is what the live object asks
     for. An object that is not there yet lacks one at least.
     """
-    if workload.replicas.mode != "Duplicated" and REPLICAS not in workload.retain:
+    if workload.rules.replicas.mode != "Duplicated" and REPLICAS not in workload.rules.retain:
         return count or 0
     if count == 0:
         return 0

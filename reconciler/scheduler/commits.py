@@ -154,7 +154,7 @@ class _Mixing:
                 self.counts[cluster] = own.replicas[cluster]
         self._keep_what_moves()
         versions = [w[workload.key] for w in commits.workloads.values() if workload.key in w]
-        if any(version.replicas.mode != "Duplicated" for version in versions):
+        if any(version.rules.replicas.mode != "Duplicated" for version in versions):
             self._keep_the_total()
 
     def _left(self) -> Iterable[str]:

@@ -28,7 +28,7 @@ from reconciler.scheduler.capacity import own_count
 from reconciler.scheduler.commits import removed_in, version_in
 from reconciler.scheduler.filter_score import eligible
 from reconciler.scheduler.make_before_break import leave_reason
-from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.model import Assignment, assignments_by_workload
 from reconciler.scheduler.schedule import duplicated_count, with_followers_placed
 
 RunningHere = Mapping[str, Mapping[ObjectKey, tuple[GroupVersionKind, Object]]]
@@ -47,7 +47,7 @@ def keep_until_ready(
     tainted: Mapping[str, Mapping[str, float]],
 ) -> tuple[tuple[Assignment, ...], list[Move]]:
     """The assignments with what stays for now where it is, and which that is."""
-    found = dict(_by_workload(assignments))
+    found = dict(assignments_by_workload(assignments))
     leaving = _leaving(state, found, here)
     if not leaving:
         return tuple(assignments), []
@@ -83,11 +83,6 @@ def keep_until_ready(
     return with_followers_placed(state, [found[a.workload] for a in assignments]), moves
 
 
-@remembered
-def _by_workload(assignments: Sequence[Assignment]) -> Mapping[ObjectKey, Assignment]:
-    return {a.workload: a for a in assignments}
-
-
 def _leaving(
     state: DesiredState, found: Mapping[ObjectKey, Assignment], here: RunningHere
 ) -> dict[str, list[tuple[Workload, ObjectKey]]]:
@@ -102,9 +97,9 @@ def _leaving(
                 workload is not None
                 and workload.key not in removed.get(cluster, ())
                 and cluster not in found[workload.key].replicas
-                and workload.replicas.mode == "Duplicated"
+                and workload.rules.replicas.mode == "Duplicated"
                 and not objects[key][1]["metadata"].get("deletionTimestamp")
-                and not (workload.orphan or workload.follows or workload.is_given_up)
+                and not (workload.rules.orphan or workload.rules.follows or workload.is_given_up)
             ):
                 result[cluster].append((workload, key))
     return result
@@ -114,11 +109,12 @@ def _leaving(
 def _by_member_key(state: DesiredState) -> Mapping[ObjectKey, Workload]:
     """By the keys that a member may know them by: whether a kind of somebody's own has namespaces,
     only a member knows."""
-    return {w.key: w for w in state.workloads} | {
+    others = {
         w.key.with_namespace: w
         for w in state.workloads
         if not w.key.namespace and w.key.kind not in CLUSTER_SCOPED
     }
+    return {**state.by_key, **others} if others else state.by_key
 
 
 def _closed(
@@ -130,7 +126,7 @@ def _closed(
     def closed(workload: Workload) -> Collection[str]:
         allowed: set[str] | None = None
         barred: set[str] = set()
-        for target in (workload.target, workload.namespace_placement):
+        for target in (workload.rules.target, workload.rules.namespace_placement):
             if target is None:
                 continue
             one = eligible(target, clusters, tainted)
@@ -157,7 +153,7 @@ def _keep(
 
 def _due(workload: Workload, count: int | None) -> int:
     """How many replicas must be ready: none is asked of other kinds, or of an autoscaler."""
-    if workload.key.kind not in REPLICATED or REPLICAS in workload.retain:
+    if workload.key.kind not in REPLICATED or REPLICAS in workload.rules.retain:
         return 0
     return own_count(workload) if count is None else count
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
+from reconciler.api.remembered import remembered
 
 if TYPE_CHECKING:
     from reconciler.scheduler.room import ClusterRoom
@@ -18,7 +19,7 @@ Bounds = tuple[int | None, int]
 """minReplicas (None: not said) and maxReplicas of an autoscaler."""
 
 
-class Assignment(Struct, frozen=True):
+class Assignment(Struct, frozen=True, gc=False):
     """Where one workload goes.
 
     ``replicas`` maps each chosen cluster (in name order) to its replica count, or to None where
@@ -43,6 +44,12 @@ class Assignment(Struct, frozen=True):
     nowhere: frozenset[str] = frozenset()
     notices: tuple[Notice, ...] = ()
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
+
+
+@remembered
+def assignments_by_workload(assignments: Sequence[Assignment]) -> Mapping[ObjectKey, Assignment]:
+    """The assignments by the keys of their workloads."""
+    return {one.workload: one for one in assignments}
 
 
 # -- what the scheduler sees -----------------------------------------------------------------------

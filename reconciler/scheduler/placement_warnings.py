@@ -16,7 +16,7 @@ from reconciler.api.remembered import remembered
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.federation.references import needs
 from reconciler.scheduler.commits import removed_in, version_in
-from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.model import Assignment, assignments_by_workload
 
 
 @remembered
@@ -25,7 +25,7 @@ def placement_warnings(state: DesiredState, assignments: Sequence[Assignment]) -
     odd = [one for one in assignments if one.notices or one.shortfall]
     if not odd:
         return []
-    workloads = {workload.key: workload for workload in state.workloads}
+    workloads = state.by_key
     found = []
     for one in odd:
         notices = list(one.notices)
@@ -41,7 +41,7 @@ def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[Notice
     they scale, Namespaces and what lies in them, what Pods need and the workloads that name it."""
     if _all_together(usual):
         return []
-    placed_in = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
+    placed_in = _places(usual)
     return [
         *_of_autoscalers(state, placed_in),
         *_of_namespaces(state, placed_in),
@@ -61,9 +61,26 @@ def _all_together(usual: Sequence[Assignment]) -> bool:
     )
 
 
-def _of_autoscalers(
-    state: DesiredState, placed_in: Mapping[ObjectKey, set[str]]
-) -> Iterator[Notice]:
+_Places = Mapping[ObjectKey, frozenset[str]]
+
+
+def _places(usual: Sequence[Assignment]) -> _Places:
+    """Where each workload goes, to stay; most go to the same clusters, and share them."""
+    # By the numbers of mappings that the assignments hold.
+    known: dict[int, frozenset[str]] = {}
+    found = {}
+    for one in usual:
+        if one.leaving:
+            found[one.workload] = frozenset(n for n in one.replicas if n not in one.leaving)
+            continue
+        names = known.get(id(one.replicas))
+        if names is None:
+            names = known[id(one.replicas)] = frozenset(one.replicas)
+        found[one.workload] = names
+    return found
+
+
+def _of_autoscalers(state: DesiredState, placed_in: _Places) -> Iterator[Notice]:
     scaled = {scaled_as(w.key): w for w in state.workloads}
     for scaler in state.workloads:
         target = scaler.manifest.scale_target
@@ -82,9 +99,7 @@ def _of_autoscalers(
                 yield _at(scaler, found)
 
 
-def _of_namespaces(
-    state: DesiredState, placed_in: Mapping[ObjectKey, set[str]]
-) -> Iterator[Notice]:
+def _of_namespaces(state: DesiredState, placed_in: _Places) -> Iterator[Notice]:
     spaces = {w.key.name: w for w in state.workloads if w.key.group_kind == ("", "Namespace")}
     outside: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for workload in state.workloads:
@@ -109,16 +124,22 @@ def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[No
     """Workloads that may go where something of Git that they need does not, with their line."""
     if _all_together(usual):
         return
-    placed_in = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
-    may_go = {a.workload: {*placed_in[a.workload], *a.spare} for a in usual}
-    workloads = {w.key: w for w in state.workloads}
-    for key, needed in sorted(needs_in(state).items()):
-        if workloads[key].dependencies == "Ignore":
+    found_needs = needs_in(state)
+    if not found_needs:
+        return
+    placed_in = _places(usual)
+    may_go = {
+        a.workload: placed_in[a.workload].union(a.spare) if a.spare else placed_in[a.workload]
+        for a in usual
+    }
+    workloads = state.by_key
+    for key, needed in sorted(found_needs.items()):
+        if workloads[key].rules.dependencies == "Ignore":
             continue
         lacking: dict[str, list[str]] = defaultdict(list)
         for one in sorted(needed):
             # Of homes without the Namespace, ``_of_namespaces`` tells.
-            named = placed_in[key] if one.kind == "Namespace" else set()
+            named = placed_in[key] if one.kind == "Namespace" else frozenset()
             for name in may_go[key] - may_go[one] - named:
                 lacking[name].append(_with_line(workloads[one]))
         by_needs: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -142,8 +163,7 @@ def needs_in(state: DesiredState) -> dict[ObjectKey, frozenset[ObjectKey]]:
     return {
         w.key: found
         for w in state.workloads
-        if w.key.kind in RUN_PODS
-        and (found := needs(w.template.get("spec"), w.key.namespace) & keys)
+        if w.key.kind in RUN_PODS and (found := needs(w.manifest, w.key.namespace) & keys)
     }
 
 
@@ -160,11 +180,17 @@ def _at(workload: Workload, found: Notice) -> Notice:
 
 
 class Unplaced(Struct, frozen=True):
-    """``nowhere``: what may go to no cluster at all although nobody said so, with the reason; where
-    clusters are on several commits, by those of the clusters in ``only_in``. ``removed``: cluster
-    -> what its commit does not have, and another cluster's has."""
+    """``workloads`` and ``assignments`` are those of Git by its keys, ``others`` further keys by
+    which clusters may know them, with Git's.
 
-    placed: Mapping[ObjectKey, tuple[Workload, Assignment]] = {}
+    ``nowhere``: what may go to no cluster at all although nobody said so, with the reason; where
+    clusters are on several commits, by those of the clusters in ``only_in``. ``removed``: cluster
+    -> what its commit does not have, and another cluster's has.
+    """
+
+    workloads: Mapping[ObjectKey, Workload] = {}
+    assignments: Mapping[ObjectKey, Assignment] = {}
+    others: Mapping[ObjectKey, ObjectKey] = {}
     nowhere: Mapping[ObjectKey, str] = {}
     removed: Mapping[str, frozenset[ObjectKey]] = {}
     only_in: Mapping[ObjectKey, frozenset[str]] = {}
@@ -175,9 +201,10 @@ class Unplaced(Struct, frozen=True):
 
     def reason(self, key: ObjectKey, cluster: str) -> Reason:
         """Why ``cluster`` is not to have the object, which it has."""
-        if key not in self.placed or key in self.removed.get(cluster, ()):
+        own = key if key in self.assignments else self.others.get(key)
+        if own is None or key in self.removed.get(cluster, ()):
             return Reason(Cause.REMOVED)
-        workload, assignment = self.placed[key]
+        workload, assignment = self.workloads[own], self.assignments[own]
         why = assignment.left_out.get(cluster) or _why_not(workload, cluster)
         elsewhere = assignment.replicas or assignment.spare
         if elsewhere and cluster not in assignment.nowhere:
@@ -188,8 +215,8 @@ class Unplaced(Struct, frozen=True):
         """What goes nowhere, once for each rule that says so."""
         found: dict[str, list[str]] = {}
         for key, why in sorted(self.nowhere.items()):
-            workload, _ = self.placed[key]
-            if workload.target is not None and workload.key == key:  # Else it was told of already.
+            workload = self.workloads.get(key)  # By another key it was told of already.
+            if workload is not None and workload.rules.target is not None:
                 found.setdefault(why, []).append(str(key))
         return [
             notice(NoticeCause.PLACED_NOWHERE, rule=why, objects=first_few(keys))
@@ -200,8 +227,8 @@ class Unplaced(Struct, frozen=True):
 @remembered
 def why_unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unplaced:
     """Of all that Git has, also by the keys that clusters know it by."""
-    workloads = {workload.key: workload for workload in state.workloads}
-    placed: dict[ObjectKey, tuple[Workload, Assignment]] = {}
+    workloads = state.by_key
+    others: dict[ObjectKey, ObjectKey] = {}
     nowhere: dict[ObjectKey, str] = {}
     only_in: dict[ObjectKey, frozenset[str]] = {}
     for assignment in assignments:
@@ -209,18 +236,20 @@ def why_unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unpl
         workload = workloads[key]
         homeless = _homeless(state, workload, assignment)
         # Whether a kind is namespaced, only a cluster can tell.
-        for one in dict.fromkeys((key, key.with_namespace)):
-            placed[one] = (workload, assignment)
-            if homeless:
-                nowhere[one] = _why_nowhere(
-                    version_in(state, workload, assignment, min(homeless)), assignment
-                )
-                only_in[one] = homeless
+        if not key.namespace:
+            others[key.with_namespace] = key
+        for one in dict.fromkeys((key, key.with_namespace)) if homeless else ():
+            nowhere[one] = _why_nowhere(
+                version_in(state, workload, assignment, min(homeless)), assignment
+            )
+            only_in[one] = homeless
     removed = {
         name: frozenset({*keys, *(key.with_namespace for key in keys)})
         for name, keys in removed_in(state).items()
     }
-    return Unplaced(placed, nowhere, removed, only_in)
+    return Unplaced(
+        workloads, assignments_by_workload(assignments), others, nowhere, removed, only_in
+    )
 
 
 def _homeless(state: DesiredState, workload: Workload, assignment: Assignment) -> frozenset[str]:
@@ -233,23 +262,25 @@ def _homeless(state: DesiredState, workload: Workload, assignment: Assignment) -
         nowhere = assignment.nowhere
     versions = {name: version_in(state, workload, assignment, name) for name in nowhere}
     return frozenset(
-        name for name, one in versions.items() if one.target is None or one.target.clusters != ()
+        name
+        for name, one in versions.items()
+        if one.rules.target is None or one.rules.target.clusters != ()
     )
 
 
 def _why_not(workload: Workload, cluster: str) -> str:
-    if workload.target is None:
+    if workload.rules.target is None:
         return "no Placement selects it"
-    return f"{workload.target.placed_by or 'its placement'} does not choose {cluster}"
+    return f"{workload.rules.target.placed_by or 'its placement'} does not choose {cluster}"
 
 
 def _why_nowhere(workload: Workload, assignment: Assignment) -> str:
-    if workload.target is None:
+    if workload.rules.target is None:
         return "no Placement selects it"
-    if workload.follows:
-        what = "that needs it" if workload.leaders else "in it"
+    if workload.rules.follows:
+        what = "that needs it" if workload.rules.leaders else "in it"
         return f"nothing {what} goes anywhere"
-    rule = workload.target.placed_by or "its placement"
+    rule = workload.rules.target.placed_by or "its placement"
     if assignment.left_out:
         left_out = [f"{name}: {why}" for name, why in sorted(assignment.left_out.items())]
         return f"{rule} leaves out every cluster ({first_few(left_out)})"

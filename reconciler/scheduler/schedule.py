@@ -22,7 +22,7 @@ from reconciler.scheduler.commits import mixed, removed_in
 from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.filter_score import Eligible, affinity_score, eligible
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
-from reconciler.scheduler.model import Assignment, FleetView
+from reconciler.scheduler.model import Assignment, Bounds, FleetView
 
 if TYPE_CHECKING:
     from reconciler.scheduler.room import FreeRoom
@@ -45,7 +45,7 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     capacity = {c.name: c.capacity for c in state.clusters if c.capacity is not None}
     room = FreeCapacity(capacity, _free_room(view))
     # Divided ones take what the duplicated leave.
-    ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
+    ordered = sorted(state.workloads, key=lambda w: (w.rules.replicas.mode != "Duplicated", w.key))
     allowed = _AllowedClusters(clusters, view)
     found = [_assign(workload, clusters, view, room, allowed) for workload in ordered]
     return _finished(state, sorted(found, key=lambda assignment: assignment.workload))
@@ -71,6 +71,7 @@ def _free_room(view: FleetView) -> FreeRoom | None:
 
 
 _NOBODY: Mapping[str, str] = {}
+_NO_BOUNDS: Mapping[str, Bounds] = {}
 
 
 class _AllowedClusters:
@@ -81,6 +82,9 @@ class _AllowedClusters:
         # With the target, or another one could get its number.
         self._found: dict[int, tuple[PlacementTarget, Eligible]] = {}
         self._shares: dict[tuple[tuple[str, int | None], ...], Mapping[str, int | None]] = {}
+        self._everywhere: dict[
+            tuple[int, int | None], tuple[Mapping[str, int | None], Mapping[str, str]]
+        ] = {}
 
     def shared(self, replicas: Mapping[str, int | None]) -> Mapping[str, int | None]:
         """The same by cluster, sorted; one for all workloads that have the same."""
@@ -99,6 +103,35 @@ class _AllowedClusters:
         left_out = {n: why for n, why in found.left_out.items() if n not in staying}
         return sorted({*found.names, *staying}) if staying else list(found.names), left_out
 
+    def everywhere(
+        self, workload: Workload
+    ) -> tuple[Mapping[str, int | None], Mapping[str, str]] | None:
+        """The replicas by cluster, and why others are left out, of a workload that runs the same in
+        all clusters that its target may use, where these are up and take what is new: most do. None
+        for any other."""
+        target, rule = workload.rules.target, workload.rules.replicas
+        if (
+            target is None
+            or target.karmada
+            or target.spread
+            or workload.rules.namespace_placement is not None
+            or workload.rules.only_in is not None
+            or rule.mode != "Duplicated"
+            or rule.shares
+            or self._view.unavailable
+            or workload.key in self._view.away
+        ):
+            return None
+        known = self._everywhere.get((id(target), rule.total))
+        if known is None:
+            names, left_out = self.of(target, ())
+            if self.closed(target):
+                return None
+            replicas = self.shared(dict.fromkeys(names, rule.total))
+            known = replicas, dict(sorted(left_out.items())) if left_out else _NOBODY
+            self._everywhere[id(target), rule.total] = known
+        return known
+
     def closed(self, target: PlacementTarget) -> frozenset[str]:
         """The clusters that take nothing new."""
         return self._found[id(target)][1].closed
@@ -111,29 +144,44 @@ def _assign(
     room: FreeCapacity,
     allowed: _AllowedClusters,
 ) -> Assignment:
-    if workload.target is None:
+    if workload.rules.target is None:
         return Assignment(workload.key, {})
-    if workload.follows:
-        return Assignment(workload.key, {}, placed_by=workload.target.placed_by)
+    if workload.rules.follows:
+        return Assignment(workload.key, {}, placed_by=workload.rules.target.placed_by)
+    if (plain := allowed.everywhere(workload)) is not None:
+        everywhere, reasons = plain
+        return Assignment(
+            workload.key,
+            everywhere,
+            placed_by=workload.rules.target.placed_by,
+            left_out=reasons,
+            notices=tuple(
+                replace(one, subject=str(workload.key))
+                for one in room.take(workload, everywhere, _NOBODY)
+            ),
+            bounds=_NO_BOUNDS,
+        )
     here = view.present.get(workload.key, {})
-    names, left_out = allowed.of(workload.target, here)
-    closed = allowed.closed(workload.target)
-    if workload.namespace_placement is not None:
-        inside, _ = allowed.of(workload.namespace_placement, here)
-        closed |= allowed.closed(workload.namespace_placement)
+    names, left_out = allowed.of(workload.rules.target, here)
+    closed = allowed.closed(workload.rules.target)
+    if workload.rules.namespace_placement is not None:
+        inside, _ = allowed.of(workload.rules.namespace_placement, here)
+        closed |= allowed.closed(workload.rules.namespace_placement)
         for name in set(names) - set(inside):
             left_out[name] = f"FederatedNamespace {workload.key.namespace} does not go there"
         names = [name for name in names if name in inside]
-    if workload.only_in is not None:
-        for name in set(names) - workload.only_in:
-            left_out[name] = f"the chart {workload.chart} renders no such object for it"
-        names = [name for name in names if name in workload.only_in]
-    if workload.target.karmada:
+    if workload.rules.only_in is not None:
+        for name in set(names) - workload.rules.only_in:
+            left_out[name] = f"the chart {workload.rules.chart} renders no such object for it"
+        names = [name for name in names if name in workload.rules.only_in]
+    if workload.rules.target.karmada:
         return _assign_karmadas(workload, names, left_out, clusters, view, room)
     # What one chart renders belongs together.
-    text = workload.chart or f"{workload.key.namespace}/{workload.key.name}"
-    rules = workload.target.spread
-    affinities = {name: affinity_score(workload.target, clusters[name]) for name in names if rules}
+    text = workload.rules.chart or f"{workload.key.namespace}/{workload.key.name}"
+    rules = workload.rules.target.spread
+    affinities = {
+        name: affinity_score(workload.rules.target, clusters[name]) for name in names if rules
+    }
     gone = view.unavailable_for(workload.key)
     kept, crowded, notices = spread(names, rules, clusters, gone, text, affinities)
     left_out |= crowded
@@ -145,18 +193,19 @@ def _assign(
         for name in (n for n in usual if n in gone):
             left_out.pop(name, None)
             if name not in replicas:
-                duplicated = workload.replicas.mode == "Duplicated"
+                duplicated = workload.rules.replicas.mode == "Duplicated"
                 replicas[name] = duplicated_count(workload, name) if duplicated else 0
     notices += _doubts_of_minima(workload, [n for n in kept if n not in gone])
     notices += room.take(workload, replicas, gone)
     return Assignment(
         workload.key,
         allowed.shared(replicas),
-        placed_by=workload.target.placed_by,
+        placed_by=workload.rules.target.placed_by,
         left_out=dict(sorted(left_out.items())) if left_out else _NOBODY,
         shortfall=shortfall,
         spare=tuple(name for name in names if name not in replicas),
         notices=tuple(replace(one, subject=str(workload.key)) for one in notices),
+        bounds=_NO_BOUNDS,
     )
 
 
@@ -170,7 +219,7 @@ def _assign_karmadas(
 ) -> Assignment:
     """By one of Karmada's policies. A cluster that takes nothing new is in ``names`` where it has
     the workload, and keeps what it has at most."""
-    target = workload.target
+    target = workload.rules.target
     if target is None:
         return Assignment(workload.key, {})
     # Few fleets have such policies.
@@ -181,15 +230,15 @@ def _assign_karmadas(
     # What people or autoscalers make of a copy must not move replicas of the others.
     before = {**here, **view.divided.get(workload.key, {})}
     gone = view.unavailable_for(workload.key)
-    total = workload.replicas.total
+    total = workload.rules.replicas.total
     total = own_count(workload) if total is None else total
-    divided = workload.replicas.mode == "Karmada"
+    divided = workload.rules.replicas.mode == "Karmada"
     limits = room.limits(names, view.capacity.get(workload.key, {}), workload, here)
     tainted = eligible(target, clusters, view.tainted).closed
     limits |= {
         n: min(before[n], limits.get(n, before[n])) for n in names if n in tainted and n in before
     }
-    by_room = divided and workload.replicas.strategy != "StaticWeight"
+    by_room = divided and workload.rules.replicas.strategy != "StaticWeight"
     demand = Demand(
         here,
         total if by_room else None,
@@ -202,7 +251,7 @@ def _assign_karmadas(
     if divided:
         counts, shortfall = (
             plan_karmada_replicas(
-                workload.replicas, total, choice.names, clusters, limits, before, view.unseen
+                workload.rules.replicas, total, choice.names, clusters, limits, before, view.unseen
             )
             if choice.fits
             else ({n: before[n] for n in choice.names}, 0)
@@ -237,7 +286,7 @@ def _replicas(
     most: Mapping[str, int],
 ) -> tuple[dict[str, int | None], int]:
     """``most``: clusters that take nothing new, and what they have."""
-    rule = workload.replicas
+    rule = workload.rules.replicas
     if rule.mode == "Duplicated":
         return {name: duplicated_count(workload, name) for name in names}, 0
     key = f"{workload.key.namespace}/{workload.key.name}"
@@ -282,7 +331,7 @@ def _steps(
 ) -> list[list[str]]:
     """The clusters in the order in which they are filled: all at once, or step by step. A cluster
     is in the first step that has it."""
-    overflow = workload.target.overflow if workload.target is not None else ()
+    overflow = workload.rules.target.overflow if workload.rules.target is not None else ()
     if not overflow:
         return [list(names)]
     found: list[list[str]] = []
@@ -294,7 +343,7 @@ def _steps(
 
 def _doubts_of_minima(workload: Workload, names: Sequence[str]) -> list[Notice]:
     """Whether the clusters' minima are more than there is to share out. 0 says: none at all."""
-    rule = workload.replicas
+    rule = workload.rules.replicas
     if rule.mode == "Duplicated":
         return []
     total = rule.total if rule.total is not None else own_count(workload)
@@ -306,7 +355,7 @@ def _doubts_of_minima(workload: Workload, names: Sequence[str]) -> list[Notice]:
 
 
 def _share(workload: Workload, cluster: Cluster, view: FleetView) -> ReplicaShare:
-    rule = workload.replicas
+    rule = workload.rules.replicas
     share = rule.shares.get(cluster.name) or rule.default_share or ReplicaShare(0, 0, 0)
     if rule.weigh_by == "Capacity":
         room = view.spare.get(cluster.name, cluster.capacity)
@@ -318,7 +367,7 @@ def _share(workload: Workload, cluster: Cluster, view: FleetView) -> ReplicaShar
 def duplicated_count(workload: Workload, cluster: str) -> int | None:
     """A count within the cluster's bounds; None where the template's own stands, or what is shared
     out decides."""
-    rule = workload.replicas
+    rule = workload.rules.replicas
     if rule.mode != "Duplicated":
         return None
     share = rule.shares.get(cluster)
@@ -345,7 +394,7 @@ def with_followers_placed(
     """The assignments, in which what follows goes with those that need it, and then Namespaces with
     all that lies in them, as these are placed now: with the replacements of an outage, and with
     what stays until it is ready in other clusters."""
-    following = {w.key: w for w in state.workloads if w.follows or w.leaders}
+    following = {w.key: w for w in state.workloads if w.rules.follows or w.rules.leaders}
     if not following:
         return tuple(assignments)
     found = {one.workload: one for one in assignments}
@@ -354,12 +403,14 @@ def with_followers_placed(
     spaces = [key for key in following if key.group_kind == ("", "Namespace")]
     for key in (*(key for key in following if key not in spaces), *spaces):
         workload = following[key]
-        leaders = [_led(found[one], key, state) for one in workload.leaders if one in found]
-        if workload.follows and not workload.leaders:
+        leaders = [_led(found[one], key, state) for one in workload.rules.leaders if one in found]
+        if workload.rules.follows and not workload.rules.leaders:
             leaders = [one for one in found.values() if one.workload.namespace == key.name]
         where = {name for name in clusters if key not in lacking.get(name, ())}
         # Clusters on other commits may have it by a placement.
-        besides = bool(workload.leaders) and not (workload.follows and state.commits is None)
+        besides = bool(workload.rules.leaders) and not (
+            workload.rules.follows and state.commits is None
+        )
         own = found[key] if besides else replace(found[key], replicas={}, spare=(), left_out={})
         found[key] = _beside(own, leaders, clusters, where)
     return tuple(found[one.workload] for one in assignments)
@@ -376,7 +427,7 @@ def _led(leader: Assignment, follower: ObjectKey, state: DesiredState) -> Assign
         as_stable = cluster in leader.as_stable
         commit = commits.stable if as_stable else commits.of_cluster.get(cluster, commits.stable)
         version = commits.workloads[commit].get(follower)
-        return version is not None and leader.workload in version.leaders
+        return version is not None and leader.workload in version.rules.leaders
 
     return replace(
         leader,

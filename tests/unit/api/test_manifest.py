@@ -7,19 +7,23 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import given
-from msgspec import Raw
 
 from reconciler.api.kinds import scale_target
-from reconciler.api.manifest import PARSED, Manifest
+from reconciler.api.manifest import PARSED, Manifest, ManifestBlock
 from reconciler.api.objects import key_of, map_of
 from reconciler.cluster.kstatus import stated_replicas
 from tests.strategies import MANIFESTS_OF_ODD_FIELDS
 
 
+def kept(obj: dict[str, Any], *neighbours: dict[str, Any]) -> Manifest:
+    """As the cache of manifests gives it: after its ``neighbours`` in a block."""
+    texts = [orjson.dumps(one) for one in (*neighbours, obj)]
+    return Manifest.of_block(ManifestBlock.of(texts), len(neighbours), Manifest(obj).facts)
+
+
 @given(MANIFESTS_OF_ODD_FIELDS)
 def test_the_same_is_known_of_json_as_of_what_is_parsed(obj: dict[str, Any]) -> None:
-    text = orjson.dumps(obj)
-    for manifest in (Manifest(obj), Manifest.of_json(Raw(text))):
+    for manifest in (Manifest(obj), kept(obj)):
         assert manifest.key == key_of(obj)
         assert (manifest.kind, manifest.api_version) == (obj["kind"], obj["apiVersion"])
         assert manifest.annotations == map_of(obj["metadata"].get("annotations"))
@@ -36,22 +40,22 @@ def test_manifests_are_equal_when_their_content_is() -> None:
         head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}
         return {**head, "data": dict.fromkeys(data, "1")}
 
-    texts = [orjson.dumps(settings(*data)) for data in ("ab", "ab", "ba")]
-    same = [Manifest(settings("a", "b")), *(Manifest.of_json(Raw(text)) for text in texts)]
+    same = [Manifest(settings("a", "b")), *(kept(settings(*data)) for data in ("ab", "ab", "ba"))]
     assert all(one == other for one in same for other in same)
-    for other in (Manifest(settings("a")), Manifest.of_json(Raw(orjson.dumps(settings("a"))))):
+    for other in (Manifest(settings("a")), kept(settings("a"))):
         assert all(one != other and other != one for one in same)
     assert same[0] != settings("a", "b")
 
 
 def test_what_was_parsed_is_not_given_for_another_manifest() -> None:
     for number in range(3 * PARSED):
-        assert Manifest.of_json(Raw(b'{"n": %d}' % number)).object == {"n": number}
+        obj = {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "n": number}
+        assert kept(obj).object == obj
 
 
 def test_nothing_of_a_manifest_is_in_its_repr() -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "canary"}}
-    for manifest in (Manifest(secret), Manifest.of_json(Raw(orjson.dumps(secret)))):
+    for manifest in (Manifest(secret), kept(secret)):
         assert "canary" not in repr(manifest)
 
 

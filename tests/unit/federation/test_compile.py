@@ -73,10 +73,10 @@ NOWHERE_YET = federation()
 def test_a_manifest_goes_where_the_federation_says_unless_a_placement_says_else() -> None:
     in_aws = placement("in-aws", select=[{"name": "mine"}], clusters=["aws"])
     found = workloads(EVERYWHERE, in_aws, settings("mine"), settings("other"))
-    assert found["mine"].target is not None
-    assert found["mine"].target.clusters == ("aws",)
-    assert found["other"].target is not None
-    assert found["other"].target.clusters is None
+    assert found["mine"].rules.target is not None
+    assert found["mine"].rules.target.clusters == ("aws",)
+    assert found["other"].rules.target is not None
+    assert found["other"].rules.target.clusters is None
     assert found["other"].template["data"] == {"a": "b"}
 
 
@@ -84,10 +84,10 @@ def test_the_more_specific_placement_wins_and_the_beaten_are_named() -> None:
     one = placement("a-kind", select=[{"kind": "ConfigMap"}], clusters=["gcp"])
     two = placement("b-name", select=[{"name": "settings"}], clusters=["aws"])
     found = workloads(EVERYWHERE, one, two, settings())["settings"]
-    assert found.target is not None
-    assert found.target.clusters == ("aws",)
-    assert found.target.placed_by == "Placement b-name (before a-kind)"
-    assert found.other_placements == ("a-kind",)
+    assert found.rules.target is not None
+    assert found.rules.target.clusters == ("aws",)
+    assert found.rules.target.placed_by == "Placement b-name (before a-kind)"
+    assert found.rules.other_placements == ("a-kind",)
     (text,) = [w for w in warnings(EVERYWHERE, one, two, settings()) if "wins over" in w]
     assert "Placement b-name wins over a-kind" in text
     by_priority = {**two, "spec": {**two["spec"], "priority": 1}}
@@ -99,8 +99,8 @@ def test_an_annotation_names_the_placement_that_counts() -> None:
     one = placement("one", clusters=["aws"])
     two = placement("two", select=[{"kind": "ConfigMap"}], clusters=["gcp"])
     found = workloads(EVERYWHERE, one, two, settings(placement="one"), settings("other"))
-    assert found["settings"].target is not None
-    assert found["settings"].target.clusters == ("aws",)
+    assert found["settings"].rules.target is not None
+    assert found["settings"].rules.target.clusters == ("aws",)
     assert not [
         w for w in warnings(EVERYWHERE, one, settings(placement="one")) if "Placement one" in w
     ]
@@ -122,17 +122,29 @@ def test_what_a_placement_says_holds_for_its_manifests() -> None:
     )
     found = workloads(EVERYWHERE, rules, settings(), settings("other"))
     mine, other = found["settings"], found["other"]
-    assert (mine.force_conflicts, mine.recreate, mine.protect) == (True, True, True)
-    assert (mine.prune_propagation, mine.additions) == ("Orphan", "Remove")
-    assert mine.ignore == ("/data/a",)
-    assert (other.force_conflicts, other.recreate, other.protect) == (False, False, False)
-    assert (other.prune_propagation, other.additions, other.ignore) == (None, None, ())
+    assert (mine.rules.force_conflicts, mine.rules.recreate, mine.rules.protect) == (
+        True,
+        True,
+        True,
+    )
+    assert (mine.rules.prune_propagation, mine.rules.additions) == ("Orphan", "Remove")
+    assert mine.rules.ignore == ("/data/a",)
+    assert (other.rules.force_conflicts, other.rules.recreate, other.rules.protect) == (
+        False,
+        False,
+        False,
+    )
+    assert (other.rules.prune_propagation, other.rules.additions, other.rules.ignore) == (
+        None,
+        None,
+        (),
+    )
 
 
 def test_variables_are_substituted_only_where_that_is_asked_for() -> None:
     found = workloads(EVERYWHERE, settings("a", substitute="true"), settings("b"))
-    assert found["a"].substitute_variables
-    assert not found["b"].substitute_variables
+    assert found["a"].rules.substitute_variables
+    assert not found["b"].rules.substitute_variables
 
 
 def test_replicas_are_divided_only_of_what_has_some() -> None:
@@ -145,10 +157,10 @@ def test_replicas_are_divided_only_of_what_has_some() -> None:
 def test_a_namespace_that_nothing_places_follows_what_lies_in_it() -> None:
     in_aws = placement("in-aws", select=[{"kind": "ConfigMap"}], clusters=["aws"])
     found = workloads(NOWHERE_YET, in_aws, NAMESPACE, settings())
-    assert found["shop"].follows
-    assert found["shop"].target is not None
-    assert found["shop"].target.placed_by == "what lies in it"
-    assert not found["settings"].follows
+    assert found["shop"].rules.follows
+    assert found["shop"].rules.target is not None
+    assert found["shop"].rules.target.placed_by == "what lies in it"
+    assert not found["settings"].rules.follows
 
 
 def test_a_namespace_of_which_all_is_given_up_is_given_up_as_well() -> None:
@@ -162,7 +174,7 @@ def test_a_namespace_of_which_all_is_given_up_is_given_up_as_well() -> None:
 
 def test_what_nothing_places_goes_nowhere_and_that_is_said() -> None:
     found = workloads(NOWHERE_YET, settings(), {**NAMESPACE, "metadata": {"name": "empty"}})
-    assert {workload.target for workload in found.values()} == {None}
+    assert {workload.rules.target for workload in found.values()} == {None}
     said = warnings(NOWHERE_YET, settings())
     (text,) = [w for w in said if "goes nowhere" in w]
     assert "ConfigMap shop/settings goes nowhere: no Placement selects it" in text

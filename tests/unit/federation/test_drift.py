@@ -85,11 +85,11 @@ def test_without_a_word_additions_of_people_are_reported() -> None:
 
 def test_what_is_left_to_others_belongs_to_what_is_selected() -> None:
     rules = "ignore: [{select: [{kind: Service}], paths: [/data/colour]}]"
-    assert understood(rules).state.workloads[0].ignore == ()
+    assert understood(rules).state.workloads[0].rules.ignore == ()
     rules = "ignore: [{select: [{kind: ConfigMap}, {name: x}], paths: [/data/colour, /data/x]}]"
     (workload,) = understood(rules).state.workloads
     assert isinstance(workload, Workload)
-    assert workload.ignore == ("/data/colour", "/data/x")
+    assert workload.rules.ignore == ("/data/colour", "/data/x")
 
 
 def test_a_rule_that_selects_nothing_is_told() -> None:

@@ -392,18 +392,18 @@ def workload(text: str):
 
 def test_conflicts_deletion_and_suspension_are_kept() -> None:
     plain = workload(policy("placement: {}") + WEB)
-    assert plain.abort_on_conflict
-    assert not plain.force_conflicts
-    assert not plain.orphan
+    assert plain.rules.abort_on_conflict
+    assert not plain.rules.force_conflicts
+    assert not plain.rules.orphan
     over = workload(
         policy("conflictResolution: Overwrite\n  preserveResourcesOnDeletion: true") + WEB
     )
-    assert over.force_conflicts
-    assert over.orphan
-    assert not over.abort_on_conflict
+    assert over.rules.force_conflicts
+    assert over.rules.orphan
+    assert not over.rules.abort_on_conflict
     one = "suspension: {dispatchingOnClusters: {clusterNames: [aws]}}"
-    assert workload(policy(one) + WEB).suspended == ("aws",)
-    assert workload(policy("suspension: {dispatching: true}") + WEB).suspended_everywhere
+    assert workload(policy(one) + WEB).rules.suspended == ("aws",)
+    assert workload(policy("suspension: {dispatching: true}") + WEB).rules.suspended_everywhere
 
 
 FAILOVER = """
@@ -421,7 +421,7 @@ APPLICATION = (
 
 def test_failover_of_an_application_is_ours() -> None:
     found = workload(FAILOVER + policy(APPLICATION) + WEB)
-    assert found.failover.workload_unavailable_after == 60
+    assert found.rules.failover.workload_unavailable_after == 60
     assert "failover is not enabled" in problems_of(policy(APPLICATION) + WEB)[0]
 
 
@@ -432,7 +432,9 @@ def test_a_tolerated_outage_is_left_later_or_never(
 ) -> None:
     toleration = f"{{{key}operator: Exists, {seconds}effect: NoExecute}}"
     found = workload(FAILOVER + policy(f"placement: {{clusterTolerations: [{toleration}]}}") + WEB)
-    assert (found.failover.unhealthy_after if found.failover.enabled else None) == expected
+    assert (
+        found.rules.failover.unhealthy_after if found.rules.failover.enabled else None
+    ) == expected
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_each_level_has_its_windows() -> None:
     assert aws.maintenance == (Window("Deny", "0 0 1 * *", 86_400.0, "UTC", failover=False),)
     assert gcp.maintenance == ()
     (settings,) = found.state.workloads
-    assert settings.maintenance == (Window("Allow", "30 2 * * 1-5", 5_400.0),)
+    assert settings.rules.maintenance == (Window("Allow", "30 2 * * 1-5", 5_400.0),)
 
 
 @pytest.mark.parametrize(

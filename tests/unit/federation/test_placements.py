@@ -162,7 +162,7 @@ def replicas(**rule: Any) -> ReplicaRule:
     found = compiled(replicas=rule)
     assert found.state is not None, [str(problem) for problem in found.problems]
     (workload,) = found.state.workloads
-    return workload.replicas
+    return workload.rules.replicas
 
 
 def test_a_share_is_by_name_or_selector_the_first_that_fits() -> None:

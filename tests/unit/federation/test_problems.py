@@ -131,5 +131,5 @@ def test_it_is_told_which_of_two_placements_wins(
     understand, priority: int, winner: str, warned: bool
 ) -> None:
     state = understand(TWO % priority + PLACEMENT % "clusters: [gcp1]").state
-    assert state.workloads[0].target.placed_by == winner
+    assert state.workloads[0].rules.target.placed_by == winner
     assert any("wins over" in warning for warning in state.warnings) == warned

@@ -332,14 +332,14 @@ def test_a_placement_is_stricter_for_its_workloads() -> None:
         GATE % ("https://p", ", atLeast: 1")
     )
     (workload,) = understood(WAVES, PLACEMENT % rule).workloads
-    assert workload.rollout == StricterRollout(
+    assert workload.rules.rollout == StricterRollout(
         3600, 0.5, True, True, (Gate("up", "https://p", "up", at_least=1),)
     )
 
 
 def test_a_workload_of_another_placement_has_no_more_than_its_wave() -> None:
     (workload,) = understood(WAVES, PLACEMENT.replace("  rollout: %s\n", "")).workloads
-    assert workload.rollout is None
+    assert workload.rules.rollout is None
 
 
 ERRORS = 'prometheus: {url: "https://prometheus.example.com/shop", query: sum(errors)}'

@@ -64,7 +64,7 @@ def test_kinds_are_hidden_as_the_federation_says() -> None:
         manifest("ConfigMap", "v1"),
         manifest("Service", "v1", decrypted=True),
     )
-    assert {kind: workload.hidden for kind, workload in found.items()} == {
+    assert {kind: workload.rules.hidden for kind, workload in found.items()} == {
         "Secret": ("/data", "/stringData"),
         "Vault": ("/spec/a~1b", "/spec/items/*/value"),
         "Other": ("",),
@@ -80,7 +80,7 @@ def _path(*steps: Step) -> FieldPath:
 def test_what_an_encrypted_placement_overrides_is_hidden_in_what_it_overrides() -> None:
     web = SourceFile("web.yaml", WEB.encode())
     placement = SourceFile("placement.yaml", PLACEMENT.encode(), decrypted=True)
-    hidden = workloads(web, placement)["Deployment"].hidden
+    hidden = workloads(web, placement)["Deployment"].rules.hidden
     assert {"/metadata/labels/x", "/spec/template/spec/containers/*/env"} <= set(hidden)
     web_container = ("spec", "template", "spec", "containers", {"name": "web"})
     fields = (

@@ -220,7 +220,10 @@ def test_of_whatever_was_encrypted_all_is_hidden(tmp_path: Path, encrypt: Encryp
     files = {"settings.yaml": text, "plain.yaml": config_map("plain", key="value")}
     found = understood(repository(tmp_path / "fleet", files))
     assert not [text for text in found.warnings if "settings.yaml" in text]
-    assert {w.key.name: w.hidden for w in found.state.workloads} == {"settings": ("",), "plain": ()}
+    assert {w.key.name: w.rules.hidden for w in found.state.workloads} == {
+        "settings": ("",),
+        "plain": (),
+    }
 
 
 def test_only_files_of_sops_are_taken_for_such() -> None:
@@ -317,7 +320,7 @@ def test_values_of_a_chart_may_be_encrypted_and_are_hidden_in_all_that_it_render
     found = charts(tmp_path, monkeypatch, values)
     (workload,) = found.state.workloads
     assert workload.template["data"]["url"] == f"db://{PASSWORD}@db"
-    assert "" in workload.hidden
+    assert "" in workload.rules.hidden
     assert seen
     assert PASSWORD not in "".join(seen)
 

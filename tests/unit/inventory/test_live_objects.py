@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import orjson
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from reconciler.api.annotations import PART_OF
 from reconciler.api.objects import Object, ObjectKey
@@ -17,6 +18,7 @@ from reconciler.cluster.responses import MalformedAnswer
 from reconciler.inventory.applyset import IDENTITY, identity_of
 from reconciler.inventory.live_objects import (
     BLOCK_OBJECTS,
+    MANY_OBJECTS,
     LiveObjects,
     SharedValues,
     read_live_objects,
@@ -100,7 +102,9 @@ def read(
     return read_live_objects(pages, DEPLOYMENTS, "set", rows or {}, DIGESTER, shared)
 
 
-def test_every_object_is_given_back_as_it_came() -> None:
+@pytest.mark.parametrize("many", [0, MANY_OBJECTS])
+def test_every_object_is_given_back_as_it_came(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr("reconciler.inventory.live_objects.MANY_OBJECTS", many)
     names = [f"web-{n}" for n in range(2 * BLOCK_OBJECTS + 5)]
     objects = [web(name) for name in names]
     live = read(objects, {key_of_web(name): record_of(web(name)) for name in names}, per_page=7)
@@ -200,7 +204,7 @@ def test_what_members_share_changes_nothing_of_what_is_seen(
 
 @pytest.mark.parametrize(
     "record",
-    [None, AppliedRecord(), record_of(web())._replace(uid="")],
+    [None, AppliedRecord(), replace(record_of(web()), uid="")],
     ids=["none", "written ahead", "of a version without UIDs"],
 )
 def test_without_a_whole_record_nothing_is_as_recorded(record: AppliedRecord | None) -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import tempfile
 import textwrap
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
+import msgspec
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from reconciler.api.errors import Position
 from reconciler.api.files import SourceFile
+from reconciler.api.manifest import Manifest
 from reconciler.git.work_tree import blob_id
 from reconciler.manifests.cache import ParseCache
+from reconciler.manifests.document import Document
 from reconciler.manifests.load import load
 from reconciler.manifests.yaml_scalars import NotJson, resolve_plain
-from tests.strategies import FILE_CONTENTS
+from tests.strategies import FILE_CONTENTS, MANIFESTS_OF_ODD_FIELDS
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
@@ -157,24 +164,85 @@ def test_the_cache_gives_what_parsing_gave_and_never_holds_secrets(tmp_path: Pat
     assert loaded() == first
     kept = path.read_bytes()
     assert b"canary" not in kept
-    # What would still be JSON, but not what was in Git.
-    for damaged in (b"{damaged", b"", kept.replace(b"ConfigMap", b"ConfigMop")):
+    # What could still be read, but is not what was in Git.
+    for damaged in (b"{damaged", b"", kept.replace(b"ConfigMap", b"ConfigMop"), kept[:-1]):
         path.write_bytes(damaged)
         assert loaded() == first
+
+
+def test_known_files_are_kept_compressed_and_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.manifests.load.KEPT_AS_READ_BYTES", 0)
+    content = f"# a\n{CONFIG}data:\n  a: '010'\n".encode()
+
+    def read() -> tuple[SourceFile, Document]:
+        file = SourceFile("a.yaml", content, blob_id(content))
+        (document,) = load([file], ParseCache(tmp_path / "cache")).documents
+        return file, document
+
+    (as_read, first), (packed, again) = read(), read()
+    assert vars(packed)["content"] != content == packed.content
+    assert packed == as_read
+    assert hash(packed) == hash(as_read)
+    assert again.position("data", "a") == first.position("data", "a") == Position("a.yaml", 6, 6)
+    assert again.written("data", "a") == "010"
+    assert replace(packed, path="b.yaml") == SourceFile("b.yaml", content, blob_id(content))
+    assert "ConfigMap" not in repr(packed)
 
 
 @pytest.mark.parametrize("entry", [None, [], [0, 1, 1, []], ["x", 1, 1, [], {}]])
 def test_a_cache_with_entries_of_another_form_is_left_aside(tmp_path: Path, entry: object) -> None:
     files = [SourceFile("a.yaml", CONFIG.encode(), blob_id(CONFIG.encode()))]
-    path = tmp_path / "cache.json"
+    path = tmp_path / "cache"
     (first,) = load(files, ParseCache(path)).documents
-    content = json.loads(path.read_bytes()[4:])
+    content = msgspec.msgpack.decode(path.read_bytes()[4:])
     assert content["blobs"]
     content["blobs"] = {blob: [entry] for blob in content["blobs"]}
-    text = json.dumps(content).encode()
+    text = msgspec.msgpack.encode(content)
     path.write_bytes(crc32(text).to_bytes(4) + text)
     (again,) = load(files, ParseCache(path)).documents
     assert (again.body, again.line) == (first.body, first.line)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(MANIFESTS_OF_ODD_FIELDS, max_size=200), st.data())
+def test_what_the_cache_gives_is_what_it_was_given(
+    objects: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """Over several runs, in which files come, stay and go; in blocks of several manifests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cache"
+        files = [
+            SourceFile(f"{number}.yaml", blob=f"{number}")
+            for number in range(data.draw(st.integers(1, 5)))
+        ]
+        held: dict[str, list[dict[str, Any]]] = {}
+        for number, obj in enumerate(objects):
+            held.setdefault(files[number % len(files)].path, []).append(obj)
+        wanted = {
+            file.blob: [
+                Document(file.path, n, n + 1, Manifest(obj), file, ("items", n), 2)
+                for n, obj in enumerate(held.get(file.path, []))
+            ]
+            for file in files
+        }
+        for _ in range(3):
+            present = data.draw(st.lists(st.sampled_from(files), min_size=1, unique=True))
+            for once_more in (False, True):
+                cache = ParseCache(path)
+                for file in present:
+                    documents = wanted[file.blob]
+                    found = cache.documents(file)
+                    if found is None:
+                        assert not once_more or any("Secret" in d.kind for d in documents)
+                        cache.remember(file, documents)
+                        continue
+                    assert found == documents
+                    for one, other in zip(found, documents, strict=True):
+                        assert one.manifest == other.manifest
+                        assert one.manifest.facts == other.manifest.facts
+                cache.save()
 
 
 @settings(max_examples=300)

@@ -102,11 +102,15 @@ class Witness:
                 filled[name] += self.fleet.count_of(assignment, name)
         for assignment in run.placing.assignments:
             workload = self.fleet.workloads[assignment.workload]
-            if workload.replicas.mode == "Duplicated":
+            if workload.rules.replicas.mode == "Duplicated":
                 homes = set(assignment.replicas) - out.keys()
-                assert homes if workload.target.spread else set(assignment.replicas) == set(NAMES)
+                assert (
+                    homes
+                    if workload.rules.target.spread
+                    else set(assignment.replicas) == set(NAMES)
+                )
                 continue
-            total = workload.replicas.total or workload.template["spec"]["replicas"]
+            total = workload.rules.replicas.total or workload.template["spec"]["replicas"]
             placed = sum(n or 0 for name, n in assignment.replicas.items() if name not in out)
             assert placed + assignment.shortfall >= total, f"{assignment.workload.name} lost some"
             if not assignment.shortfall:
@@ -114,10 +118,13 @@ class Witness:
             for name in NAMES:
                 if name in out or name in assignment.left_out:
                     continue
-                if workload.target.spread and not assignment.replicas[name]:
+                if workload.rules.target.spread and not assignment.replicas[name]:
                     # It is there for what stands in, and of another region than the chosen one.
                     continue
-                share = workload.replicas.shares.get(name) or workload.replicas.default_share
+                share = (
+                    workload.rules.replicas.shares.get(name)
+                    or workload.rules.replicas.default_share
+                )
                 full = share is None or (assignment.replicas.get(name) or 0) >= (
                     share.maximum if share.maximum is not None else 10**6
                 )

@@ -24,7 +24,7 @@ from reconciler.plan.requests import (
     target_of,
     with_running_replicas,
 )
-from reconciler.render.render import DesiredObject
+from reconciler.render.render import DesiredObject, ObjectRules
 
 OURS = "applyset-ours-v1"
 MARK = "federation.reconciler.dev/"
@@ -44,7 +44,9 @@ def thing(kind: str = "ConfigMap", namespace: str = "shop", **more: Any) -> Obje
 
 
 def target(body: Object, crds: Any = None, **more: Any) -> ApplyTarget:
-    desired = DesiredObject(key_of(body), Manifest(body), Position("a.yaml", 1, 1), **more)
+    desired = DesiredObject(
+        key_of(body), Manifest(body), Position("a.yaml", 1, 1), ObjectRules(**more)
+    )
     return target_of(desired, DISCOVERY, crds or {}, OURS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple, replace
 
 from reconciler.api.errors import Position
 from reconciler.api.manifest import Manifest
@@ -56,7 +57,7 @@ def among(settled: SettledObjects, **other: Any) -> bool:
 
 def test_a_verdict_holds_while_all_is_the_same(settled: SettledObjects) -> None:
     assert among(settled)
-    assert among(settled, record=AppliedRecord(*RECORD))
+    assert among(settled, record=AppliedRecord(*astuple(RECORD)))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_verdict_holds_while_all_is_the_same(settled: SettledObjects) -> None:
         {"target": targets_of([desired(settings())], DISCOVERY, "set").all[0]},
         {"live": settings()},
         {"live": None},
-        {"record": RECORD._replace(values="others")},
+        {"record": replace(RECORD, values="others")},
         {"record": None},
         {"sampled": True},
     ],

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from msgspec import Raw
 from msgspec.structs import replace
 
 from reconciler.api.errors import Position
-from reconciler.api.manifest import Manifest
+from reconciler.api.manifest import Manifest, ManifestBlock
 from reconciler.api.objects import Object, key_of
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.inventory.records import Digester
@@ -75,7 +74,9 @@ def test_requests_are_kept_only_where_another_member_may_ask_for_them() -> None:
 def test_what_every_run_asks_of_every_manifest_parses_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster may have a hundred thousand."""
     settings = thing("ConfigMap", "v1")
-    kept = replace(settings, manifest=Manifest.of_json(Raw(settings.manifest.json)))
+    block = ManifestBlock.of([settings.manifest.json])
+    manifest = Manifest.of_block(block, 0, settings.manifest.facts)
+    kept = replace(settings, manifest=manifest)
     parsed: list[Manifest] = []
     monkeypatch.setattr("reconciler.api.manifest._parsed", parsed.append)
     rendering = Rendering({"aws": (kept,)}, ())

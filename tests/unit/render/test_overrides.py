@@ -200,7 +200,7 @@ def test_an_override_of_replicas_that_are_divided_is_told() -> None:
 def test_an_annotation_that_an_override_sets_counts() -> None:
     mark = "federation.reconciler.dev/recreate"
     found = rendering(f"- annotations: {{{mark}: 'true'}}\n  clusters: [aws]", "")
-    assert {name: one[0].recreate for name, one in found.objects.items()} == {
+    assert {name: one[0].rules.recreate for name, one in found.objects.items()} == {
         "aws": True,
         "gcp": False,
     }

@@ -19,6 +19,7 @@ from reconciler.federation.model import (
     ReplicaRule,
     Selector,
     Workload,
+    WorkloadRules,
 )
 from reconciler.render.render import DesiredObject, Rendering, place_of, render
 from reconciler.scheduler.model import Assignment
@@ -40,7 +41,7 @@ def web(**annotations: str) -> Object:
 
 def workload(template: Object | None = None, **more: Any) -> Workload:
     body = template or web()
-    return Workload(key_of(body), Manifest(body), HERE, None, **more)
+    return Workload(key_of(body), Manifest(body), HERE, WorkloadRules(**more))
 
 
 def rendered(*workloads: Workload, spare: tuple[str, ...] = (), **replicas: Any) -> Rendering:
@@ -168,30 +169,34 @@ def test_the_objects_own_annotations_count_beside_its_placement() -> None:
         MARK + "additions": "Ignore",
     }
     found = only(rendered(workload(web(**asked), prune_propagation="Foreground")))
-    assert (found.force_conflicts, found.recreate) == (True, True)
-    assert (found.protect, found.orphan) == (True, True)
-    assert (found.prune_propagation, found.additions) == ("Orphan", "Ignore")
+    assert (found.rules.force_conflicts, found.rules.recreate) == (True, True)
+    assert (found.rules.protect, found.rules.orphan) == (True, True)
+    assert (found.rules.prune_propagation, found.rules.additions) == ("Orphan", "Ignore")
     refused = dict.fromkeys(list(asked)[:4], "false")
     found = only(rendered(workload(web(**refused), protect=True, prune_propagation="Foreground")))
-    assert (found.force_conflicts, found.recreate, found.orphan) == (False, False, False)
-    assert found.protect, "no object takes back what its Placement protects"
-    assert (found.prune_propagation, found.additions) == ("Foreground", None)
+    assert (found.rules.force_conflicts, found.rules.recreate, found.rules.orphan) == (
+        False,
+        False,
+        False,
+    )
+    assert found.rules.protect, "no object takes back what its Placement protects"
+    assert (found.rules.prune_propagation, found.rules.additions) == ("Foreground", None)
 
 
 def test_an_override_may_set_what_the_object_says() -> None:
     protect = override("add", f"/metadata/annotations/{MARK.replace('/', '~1')}protect", "true")
-    assert only(rendered(workload(overrides=(protect,)))).protect
+    assert only(rendered(workload(overrides=(protect,)))).rules.protect
 
 
 def test_a_retained_field_is_one_that_no_override_and_no_share_sets() -> None:
     retain = ("/spec/paused", "/spec/replicas")
-    assert only(rendered(workload(retain=retain))).retain == retain
+    assert only(rendered(workload(retain=retain))).rules.retain == retain
     more = (override("replace", "/spec/paused", True, clusters=("aws",)),)
     found = rendered(workload(retain=retain, overrides=more))
-    assert only(found, "aws").retain == ("/spec/replicas",)
-    assert only(found, "gcp").retain == retain
+    assert only(found, "aws").rules.retain == ("/spec/replicas",)
+    assert only(found, "gcp").rules.retain == retain
     divided = workload(retain=retain, replicas=ReplicaRule(mode="Divided", total=6))
-    assert only(rendered(divided, aws=6)).retain == ("/spec/paused",)
+    assert only(rendered(divided, aws=6)).rules.retain == ("/spec/paused",)
 
 
 def test_objects_are_in_order_whatever_the_order_of_the_workloads() -> None:

@@ -18,6 +18,7 @@ from reconciler.federation.model import (
     ReplicaRule,
     ReplicaShare,
     Workload,
+    WorkloadRules,
 )
 from reconciler.render.render import render
 from reconciler.scheduler.commits import removed_in, version_in, with_commits
@@ -42,7 +43,8 @@ def _workload(key: ObjectKey, clusters: str, image: str, **more: object) -> Work
         "spec": {"image": image},
     }
     target = PlacementTarget(clusters=tuple(clusters))
-    return Workload(key, Manifest(template), HERE, target, **more)  # type: ignore[arg-type]
+    rules = WorkloadRules(target, **more)  # type: ignore[arg-type]
+    return Workload(key, Manifest(template), HERE, rules)
 
 
 def _state(*workloads: Workload) -> DesiredState:

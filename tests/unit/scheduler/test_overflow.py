@@ -21,6 +21,7 @@ from reconciler.federation.model import (
     ReplicaShare,
     Selector,
     Workload,
+    WorkloadRules,
 )
 from reconciler.manifests.load import load
 from reconciler.scheduler.model import Assignment, FleetView
@@ -140,10 +141,12 @@ def assigned(total: int, steps: list[list[str]], limits: dict[str, int], shares)
         key,
         Manifest({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}}),
         nowhere,
-        PlacementTarget(
-            selector=Selector(), overflow=tuple(OverflowStep(tuple(step)) for step in steps)
+        WorkloadRules(
+            PlacementTarget(
+                selector=Selector(), overflow=tuple(OverflowStep(tuple(step)) for step in steps)
+            ),
+            replicas=ReplicaRule(mode="Divided", total=total, shares=shares),
         ),
-        replicas=ReplicaRule(mode="Divided", total=total, shares=shares),
     )
     clusters = tuple(Cluster(name, nowhere) for name in names)
     state = DesiredState(Federation("f", nowhere), clusters, (workload,))

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
 
+from reconciler.api.errors import Position
 from reconciler.api.files import SourceFile
+from reconciler.api.manifest import Manifest
+from reconciler.api.objects import Object, ObjectKey
 from reconciler.federation.compile import compile_documents
+from reconciler.federation.model import (
+    Cluster,
+    DesiredState,
+    Federation,
+    Taint,
+    Workload,
+    WorkloadRules,
+)
 from reconciler.manifests.load import load
 from reconciler.scheduler.model import FleetView
-from reconciler.scheduler.schedule import schedule
+from reconciler.scheduler.schedule import _AllowedClusters, schedule
+from tests.strategies import PLAIN_RULES, VIEWS_OF_FOUR
 
 CLUSTERS = "---".join(
     f"""
@@ -89,3 +102,30 @@ def test_another_group_steps_in_for_one_that_is_down() -> None:
     )
     down = FleetView(unavailable={"gcp-1": "down"})
     assert assigned(rule, down) == {"aws-1": 3, "aws-2": 3, "gcp-1": 0}
+
+
+@settings(max_examples=400, deadline=None)
+@given(PLAIN_RULES, VIEWS_OF_FOUR)
+def test_what_goes_everywhere_alike_is_placed_as_if_it_were_looked_at_alone(
+    rules: list[tuple[str, WorkloadRules]], view: FleetView
+) -> None:
+    here = Position("", 1, 1)
+    taint = (Taint("edge", "", "NoSchedule"),)
+    clusters = tuple(
+        Cluster(
+            name, here, capacity=1 if name == "b" else None, taints=taint if name == "d" else ()
+        )
+        for name in "abcd"
+    )
+    workloads = []
+    for number, (kind, rule) in enumerate(rules):
+        name = f"web-{number}"
+        body: Object = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}}
+        if kind == "Deployment":
+            body["spec"] = {"replicas": number}
+        workloads.append(Workload(ObjectKey("apps", kind, "", name), Manifest(body), here, rule))
+    state = DesiredState(Federation("f", here), clusters, tuple(workloads))
+    found = schedule(state, view)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_AllowedClusters, "everywhere", lambda _self, _workload: None)
+        assert schedule(state, view) == found

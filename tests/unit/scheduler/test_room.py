@@ -59,7 +59,7 @@ def workload(pod: str = "", **spec: object) -> Workload:
         "metadata": {"name": pod or "web", "namespace": "shop"},
         "spec": {"template": {"spec": {"containers": [ONE_CPU], **spec}}},
     }
-    return Workload(key_of(template), Manifest(template), Position("", 1, 1), None)
+    return Workload(key_of(template), Manifest(template), Position("", 1, 1))
 
 
 ONE_CPU = {"resources": {"requests": {"cpu": 1}}}
