@@ -121,8 +121,8 @@ def test_an_addition_is_listed_and_nothing_is_written(
     assert not plan.has_changes
     assert not plan.has_failures
     found = {one.path: one for one in added(plan)}
-    assert found[path].managers == (manager,)
-    assert found[path].time
+    assert found[path].managers == (manager,)  # type: ignore[index]
+    assert found[path].time  # type: ignore[index]
     assert plan.summary()["additions"] == len(found)
     assert added(plan, "gcp") == []
     assert shop.apply().ok

@@ -9,6 +9,7 @@ import zlib
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from reconciler.api.errors import Conflict, Position
 from reconciler.api.objects import Object, key_of
@@ -238,9 +239,9 @@ def test_a_deployment_taken_over_becomes_just_what_the_plan_says(
     plan = promised(world)
     gone = {f.path: f.after for f in plan["deployment"].fields}
     pod = "spec.template.spec"
-    assert gone[f"{pod}.terminationGracePeriodSeconds"] == 30
-    assert gone[f"{pod}.nodeSelector.disk"] is ABSENT
-    assert gone[f"{pod}.containers[name=sidecar].image"] is ABSENT
+    assert gone[f"{pod}.terminationGracePeriodSeconds"] == 30  # type: ignore[index]
+    assert gone[f"{pod}.nodeSelector.disk"] is ABSENT  # type: ignore[index]
+    assert gone[f"{pod}.containers[name=sidecar].image"] is ABSENT  # type: ignore[index]
     assert {f.path for f in plan["service"].fields} >= {"spec.ports[name=dns].port"}
     settle(world)
     for kind in ("deployment", "service"):
@@ -489,7 +490,7 @@ def test_rows_without_a_uid_are_read_and_learn_it(simulated_world: World) -> Non
     settle(world)
     secret = world.get("secret", "federation-shop", namespace="federation-system")
     rows = decode_rows(base64.b64decode(secret["data"]["records"]))
-    old = "\n".join("\t".join((*key, *row[:4])) for key, row in sorted(rows.items()))
+    old = "\n".join("\t".join((*key, *astuple(row)[:4])) for key, row in sorted(rows.items()))
     records = base64.b64encode(zlib.compress(old.encode())).decode()
     patch = json.dumps({"data": {"records": records}})
     world.kubectl("patch", "secret", "federation-shop", "-n", "federation-system", "-p", patch)

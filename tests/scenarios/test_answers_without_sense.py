@@ -33,9 +33,9 @@ def lied(path: Path, lie: Any) -> Callable[[Any], Any]:
         for step in path[:-1]:
             if isinstance(here, list) and step == 0 and not here:
                 return answer
-            here = here[step] if isinstance(here, list) else here.get(step, {})
+            here = here[step] if isinstance(here, list) else here.get(step, {})  # type: ignore[index]
         if isinstance(here, list) or path[-1] in here:
-            here[path[-1]] = lie
+            here[path[-1]] = lie  # type: ignore[index]
         return answer
 
     return change
@@ -120,7 +120,7 @@ def test_a_defect_while_planning_ends_the_run_before_it_writes(
     simulated_world.write("shop.yaml", SHOP)
 
     def broken(member: Any, *arguments: Any) -> Any:
-        return {}["nothing"] if member.name == "aws" else plan_member(member, *arguments)
+        return {}["nothing"] if member.name == "aws" else plan_member(member, *arguments)  # type: ignore[index]
 
     monkeypatch.setattr("reconciler.run.comparison.plan_member", broken)
     with pytest.raises(KeyError):

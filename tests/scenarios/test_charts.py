@@ -121,7 +121,7 @@ def test_a_placement_of_the_chart_holds_for_what_it_renders(simulated_world: Wor
     assert set(changed(world)) == {"Namespace shop", "ConfigMap extra", "Deployment web-web"}
     assert set(changed(world, "gcp")) == {"Namespace shop"}
     (extra,) = [c for c in world.changes() if c.key.name == "extra"]
-    assert extra.request["metadata"]["labels"]["by"] == "placement"
+    assert extra.request["metadata"]["labels"]["by"] == "placement"  # type: ignore[index]
 
 
 def test_a_chart_sees_the_version_and_apis_of_each_cluster(simulated_world: World) -> None:

@@ -180,8 +180,8 @@ def test_an_address_that_the_server_chooses_is_not_promised(
         "shop.yaml", "---".join([NAMESPACE, SERVICE.replace("spec:", "spec:\n  type: ClusterIP")])
     )
     told = {f.path: f.after for f in only_change(world.plan()).fields}
-    assert told["spec.clusterIP"] == CHOSEN
-    assert told["spec.clusterIPs"] == [CHOSEN]
+    assert told["spec.clusterIP"] == CHOSEN  # type: ignore[index]
+    assert told["spec.clusterIPs"] == [CHOSEN]  # type: ignore[index]
     assert world.apply().ok
     assert not world.plan().has_changes
 
@@ -201,8 +201,8 @@ def test_a_port_that_git_states_or_the_service_has_is_promised(
     )
     world.write("shop.yaml", "---".join([NAMESPACE, more]))
     told = {f.path: f.after for f in only_change(world.plan()).fields}
-    assert told["spec.ports[name=b].nodePort"] == number
-    assert told["spec.ports[name=c].nodePort"] == CHOSEN
+    assert told["spec.ports[name=b].nodePort"] == number  # type: ignore[index]
+    assert told["spec.ports[name=c].nodePort"] == CHOSEN  # type: ignore[index]
     assert "spec.ports[name=http].nodePort" not in told
 
 

@@ -178,7 +178,7 @@ def test_endpoints_follow_health_and_are_pruned(world: World, cluster: Cluster) 
         "spec": {"endpoints": [{**endpoint("192.0.2.1"), "dnsName": "www.shop.example.com"}]},
     }
     cluster.call("POST", PATH, foreign)
-    theirs = {"somebodys": foreign["spec"]["endpoints"]}
+    theirs = {"somebodys": foreign["spec"]["endpoints"]}  # type: ignore[index]
     name = "shop-web.shop.shop.example.com"
     world.settle()
     assert written(cluster) == {**theirs, name: [endpoint(*ADDRESSES.values())]}
@@ -220,7 +220,7 @@ def test_an_endpoint_of_somebody_else_is_not_taken_over(
         f"{NAME}: not written: DNSEndpoint {object_name} is not ours",
     )
     assert outcomes == ()
-    assert written(cluster) == {object_name: foreign["spec"]["endpoints"]}
+    assert written(cluster) == {object_name: foreign["spec"]["endpoints"]}  # type: ignore[index]
 
 
 def test_a_host_cluster_without_external_dns_is_told(cluster: Cluster) -> None:

@@ -65,7 +65,7 @@ def test_only_owned_values_are_seen_and_in_live_order() -> None:
 
 
 def test_another_order_or_a_lost_value_shows() -> None:
-    turned = {**LIVE, "spec": {**LIVE["spec"], "ports": LIVE["spec"]["ports"][::-1]}}
+    turned = {**LIVE, "spec": {**LIVE["spec"], "ports": LIVE["spec"]["ports"][::-1]}}  # type: ignore[index]
     assert owned_values(FIELDS, turned) != owned_values(FIELDS, LIVE)
     lost = {**LIVE, "finalizers": []}
     assert owned_values(FIELDS, lost)["finalizers"] == [['v:"a"', MISSING]]

@@ -168,7 +168,7 @@ def test_nothing_falls_between_commits(world: MixedCommits) -> None:
         for name in one.replicas:
             # Nobody has what no commit of his own, nor the stable one, places there.
             own = {SETTINGS: world.placed, WEB: world.weights}[one.workload]
-            assert name in own[of_cluster[name]] or name in own[world.commits[0]]
+            assert name in own[of_cluster[name]] or name in own[world.commits[0]]  # type: ignore[index]
 
 
 def _placed_alone(state: DesiredState, view: FleetView) -> int:

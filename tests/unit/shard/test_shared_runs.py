@@ -99,7 +99,7 @@ def test_replicas_of_a_dead_cluster_run_elsewhere_whoever_looks_after_it(
         simulated.run()
     living = [name for name in NAMES if name != dead]
     counts = {
-        name: simulated_fleet.cluster(name).find("Deployment", "web", "shop")["spec"]["replicas"]
+        name: simulated_fleet.cluster(name).find("Deployment", "web", "shop")["spec"]["replicas"]  # type: ignore[index]
         for name in living
     }
     assert counts == dict.fromkeys(living, 3)
