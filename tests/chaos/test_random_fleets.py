@@ -253,7 +253,7 @@ def test_of_what_other_hands_did_a_real_server_is_sent_what_the_plan_shows(
             if one.key in OBJECTS:
                 # What is unchanged is so as Git says: its apply changes nothing.
                 live = looked_at(member, one.key)
-                sent = without_ignored(one.body, live, one.ignore)
+                sent = without_ignored(one.body, live, one.rules.ignore)
                 answer = member.apply(OBJECTS[one.key], one.key, sent, force=True, dry_run=True)
                 assert changed_fields(live, answer) == ()
     assert written
