@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,10 +22,14 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.federation.model import Cluster
+from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.managed_fields import entries_of, is_ours, owned_values
 from reconciler.plan.fields import changed_fields
 from reconciler.plan.model import ClusterPlan
-from reconciler.run.pipeline import apply_plan
+from reconciler.render.render import DesiredObject, render
+from reconciler.run.pipeline import Prepared, apply_plan
+from reconciler.scheduler.model import FleetView
+from reconciler.scheduler.schedule import schedule
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, WEB
 
@@ -187,12 +192,8 @@ def part(plan: Any) -> ClusterPlan:
     return next(cluster for cluster in plan.clusters if cluster.name == "aws")
 
 
-def bodies(prepared: Any) -> Any:
-    from reconciler.inventory.applyset import with_membership
-    from reconciler.render.render import render
-    from reconciler.scheduler.model import FleetView
-    from reconciler.scheduler.schedule import schedule
-
+def bodies(prepared: Prepared) -> Iterator[DesiredObject]:
+    """What one cluster should have, as it is applied."""
     state = prepared.state
     work = next(work for work in prepared.works if work.cluster.name == "aws")
     applyset = work.observation.inventory.applyset
