@@ -7,7 +7,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -46,8 +46,9 @@ _START_TIMEOUT = 120.0  # seconds; 5 on a quiet machine
 _ATTEMPTS = 5
 
 # Kept by the server or its controllers for themselves: neither removed nor put back by ``clean``.
+_API_SERVICES = "apiregistration.k8s.io/apiservices/"
 _SERVERS_OWN = (
-    "apiregistration.k8s.io/apiservices/",
+    _API_SERVICES,
     "flowschemas/",
     "leases/kube-system/",
     "masterleases/",
@@ -255,9 +256,15 @@ class Cluster:
         (the resources of a CRD, an admission policy), this waits until that is gone, too.
         """
         prefix = self._prefix + "/"
+        there = self.etcd.revisions(self._prefix)
+        self._remove_added_groups(
+            key.removeprefix(prefix + _API_SERVICES)
+            for key in there.keys() - self._baseline.keys()
+            if key.startswith(prefix + _API_SERVICES)
+        )
         now = {
             key: revision
-            for key, revision in self.etcd.revisions(self._prefix).items()
+            for key, revision in there.items()
             if not key.removeprefix(prefix).startswith(_SERVERS_OWN)
         }
         added = [key for key in now if key not in self._baseline]
@@ -273,6 +280,21 @@ class Cluster:
         after = self.etcd.revisions(self._prefix)
         self._baseline_revisions |= {key: after[key] for key in changed}
         self._wait_for_derived(removed=[key.removeprefix(prefix) for key in added])
+
+    def _remove_added_groups(self, names: Iterable[str]) -> None:
+        """Those that somebody else's server would serve; the others come and go with their CRDs."""
+        for name in names:
+            path = f"/apis/apiregistration.k8s.io/v1/apiservices/{name}"
+            found = self.request("GET", path, user="control-plane")
+            if found.status == 200 and found.body["spec"].get("service"):
+                self.call("DELETE", path, user="control-plane")
+                eventually(
+                    partial(self._is_unknown, found.body["spec"]["group"]), f"{name} is gone"
+                )
+
+    def _is_unknown(self, group: str) -> bool:
+        listed = self.request("GET", "/apis", user="control-plane").body["groups"]
+        return group not in {one["name"] for one in listed}
 
     def _wait_for_derived(self, removed: list[str]) -> None:
         for key in removed:

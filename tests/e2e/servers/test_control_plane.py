@@ -156,7 +156,31 @@ def test_a_cleaned_cluster_no_longer_serves_the_kinds_of_a_removed_definition(
     assert cluster.request("GET", "/apis/example.org").status == 404
 
 
+def test_a_cleaned_cluster_has_no_group_of_a_server_that_is_not_there(
+    fleet: Fleet, kubectl: Kubectl
+) -> None:
+    (cluster,) = fleet(1)
+    kubectl(cluster, "apply", "-f", "-", input=_AGGREGATED)
+    kubectl(cluster, "apply", "-f", "-", input=_WIDGETS)
+    kubectl(cluster, "wait", "--for=condition=Established", "crd/widgets.example.org")
+    assert cluster.request("GET", "/apis/metrics.example.org/v1").status == 503
+    cluster.clean()
+    groups = cluster.request("GET", "/apis").body["groups"]
+    assert not [group["name"] for group in groups if group["name"].endswith("example.org")]
+
+
 _WIDGETS = definition_text("Widget", "example.org")
+_AGGREGATED = """
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.metrics.example.org}
+spec:
+  group: metrics.example.org
+  version: v1
+  groupPriorityMinimum: 100
+  versionPriority: 15
+  service: {name: none, namespace: default}
+"""
 
 
 def _everything(kubectl: Kubectl, cluster: Cluster) -> dict[tuple[str, str, str], object]:
