@@ -55,3 +55,17 @@ def definition(
 def definition_text(kind: str, group: str = "example.com", **more: Any) -> str:
     """As ``definition``: a document of a YAML file, in one line."""
     return f"\n{json.dumps(definition(kind, group, **more))}\n"
+
+
+UNSERVED_GROUP = """\
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.metrics.example.org}
+spec:
+  group: metrics.example.org
+  version: v1
+  groupPriorityMinimum: 100
+  versionPriority: 15
+  service: {name: none, namespace: default}
+"""
+"""An API group of a server that is not there: it answers 503."""

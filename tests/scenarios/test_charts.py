@@ -14,6 +14,7 @@ from kubesim.server import ClusterSettings
 from reconciler.api.errors import BadInput
 from reconciler.api.options import RunOptions
 from reconciler.run.repository import validate_repository
+from tests.definitions import UNSERVED_GROUP
 from tests.scenarios.chart_world import (
     WEB,
     chart,
@@ -186,17 +187,6 @@ spec:
       storage: true
       schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 """
-BROKEN_API = """
-apiVersion: apiregistration.k8s.io/v1
-kind: APIService
-metadata: {name: v1.metrics.example.org}
-spec:
-  group: metrics.example.org
-  version: v1
-  groupPriorityMinimum: 100
-  versionPriority: 15
-  service: {name: none, namespace: default}
-"""
 SHOP = "apiVersion: example.org/v1\nkind: Shop\nmetadata: {name: one}\n"
 
 
@@ -215,7 +205,7 @@ def test_a_crd_that_a_chart_keeps_is_released_with_all_that_is_of_it(world: Worl
     keep = "metadata: {annotations: {helm.sh/resource-policy: keep}, "
     with_chart(world, "", {"templates/crd.yaml": CRD.replace("metadata: {", keep)})
     world.write("one.yaml", SHOP)
-    world.write("broken.yaml", BROKEN_API)
+    world.write("broken.yaml", UNSERVED_GROUP)
     assert world.apply().ok
     other = world.repository.parent / "two.yaml"
     other.write_text(SHOP.replace("one", "two"))

@@ -11,7 +11,7 @@ import urllib3
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet, Kubectl
 from tests.controlplane.process import eventually
-from tests.definitions import definition_text
+from tests.definitions import UNSERVED_GROUP, definition_text
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -160,7 +160,7 @@ def test_a_cleaned_cluster_has_no_group_of_a_server_that_is_not_there(
     fleet: Fleet, kubectl: Kubectl
 ) -> None:
     (cluster,) = fleet(1)
-    kubectl(cluster, "apply", "-f", "-", input=_AGGREGATED)
+    kubectl(cluster, "apply", "-f", "-", input=UNSERVED_GROUP)
     kubectl(cluster, "apply", "-f", "-", input=_WIDGETS)
     kubectl(cluster, "wait", "--for=condition=Established", "crd/widgets.example.org")
     assert cluster.request("GET", "/apis/metrics.example.org/v1").status == 503
@@ -170,17 +170,6 @@ def test_a_cleaned_cluster_has_no_group_of_a_server_that_is_not_there(
 
 
 _WIDGETS = definition_text("Widget", "example.org")
-_AGGREGATED = """
-apiVersion: apiregistration.k8s.io/v1
-kind: APIService
-metadata: {name: v1.metrics.example.org}
-spec:
-  group: metrics.example.org
-  version: v1
-  groupPriorityMinimum: 100
-  versionPriority: 15
-  service: {name: none, namespace: default}
-"""
 
 
 def _everything(kubectl: Kubectl, cluster: Cluster) -> dict[tuple[str, str, str], object]:
