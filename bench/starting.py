@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from bench.commands import Commands
@@ -13,13 +14,13 @@ from bench.timing import Figure, in_turns, seconds
 
 
 def start_up(commands: Commands, sizes: Sizes) -> list[Row]:
-    """The version, and a plan of a repository in which there is nothing yet."""
+    """The version, and a plan of a repository in which there is nothing yet, which is refused."""
     empty = commands.folder / "empty"
     empty.mkdir()
     found = in_turns(
         2 * sizes.rounds,
         version=commands.reconcile("--version"),
-        plan=commands.reconcile("--plan", repository=empty),
+        plan=replace(commands.reconcile("--plan", repository=empty), accepted=(1,)),
     )
     return [
         Row("reconcile --version", Figure.of(seconds(found["version"])), at_most=0.15),
