@@ -309,12 +309,16 @@ class Cluster:
         answer = self.request("GET", f"/apis/{group}", user="control-plane")
         if answer.status != 200:
             return True
+        # A group of which no version is served goes a moment later.
+        is_served = False
         for version in answer.body["versions"]:
             path = f"/apis/{version['groupVersion']}"
             listed = self.request("GET", path, user="control-plane")
-            if listed.status == 200 and resource in {r["name"] for r in listed.body["resources"]}:
-                return False
-        return True
+            if listed.status == 200:
+                is_served = True
+                if resource in {r["name"] for r in listed.body["resources"]}:
+                    return False
+        return is_served
 
     @property
     def _prefix(self) -> str:
