@@ -45,7 +45,7 @@ def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[Notice
     return [
         *_of_autoscalers(state, placed_in),
         *_of_namespaces(state, placed_in),
-        *unmet_needs(state, usual),
+        *_unmet_needs(state, usual, placed_in),
     ]
 
 
@@ -122,12 +122,16 @@ def _of_namespaces(state: DesiredState, placed_in: _Places) -> Iterator[Notice]:
 
 def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[Notice]:
     """Workloads that may go where something of Git that they need does not, with their line."""
-    if _all_together(usual):
-        return
+    if not _all_together(usual):
+        yield from _unmet_needs(state, usual, _places(usual))
+
+
+def _unmet_needs(
+    state: DesiredState, usual: Sequence[Assignment], placed_in: _Places
+) -> Iterator[Notice]:
     found_needs = needs_in(state)
     if not found_needs:
         return
-    placed_in = _places(usual)
     may_go = {
         a.workload: placed_in[a.workload].union(a.spare) if a.spare else placed_in[a.workload]
         for a in usual
