@@ -20,7 +20,7 @@ PACKAGE = ROOT / "reconciler"
 
 TOGETHER = """
 import random, sys, threading, time
-import reconciler.apply.fleet, reconciler.run.pipeline
+import reconciler.run.pipeline
 
 class Slow:
     "A disk that answers late, so that threads meet in the middle of an import."
