@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +10,9 @@ import pytest
 from reconciler.state.memory import decode_memory
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import SHOP
+from tests.unit.git.repositories import git
 
 MORE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more, namespace: shop}\n"
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
-    done = subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 def ignored(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from reconciler.git.processes import _RUNNING, BegunProgram
 from reconciler.git.uncommitted import uncommitted_files
 from reconciler.git.work_tree import read_directory
 from reconciler.run.repository import Repository, read_current
+from tests.unit.git.repositories import git
 
 FLEET = """\
 apiVersion: federation.reconciler.dev/v1alpha1
@@ -30,13 +30,6 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: settings, namespace: default}
 """
-
-
-def git(folder: Path, *arguments: str) -> str:
-    named = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    return subprocess.run(
-        [*named, *arguments], check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 @pytest.fixture

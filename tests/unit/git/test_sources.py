@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,7 @@ import pytest
 from reconciler.api.errors import SourceError
 from reconciler.git.location import redacted_url
 from tests.unit.git.opening import open_source
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=T", "-c", "user.email=t@example.com"]
-    done = subprocess.run(
-        ["git", "-C", folder, *identity, *arguments], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+from tests.unit.git.repositories import git
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import subprocess
 import time
 from pathlib import Path
 
@@ -14,13 +13,7 @@ from reconciler.api.errors import SourceError
 from reconciler.git.fetch import with_clone
 from reconciler.git.location import SourceLocation
 from reconciler.git.work_tree import read_directory
-
-
-def git(folder: Path, *arguments: str) -> str:
-    named = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    return subprocess.run(
-        [*named, *arguments], check=True, capture_output=True, text=True
-    ).stdout.strip()
+from tests.unit.git.repositories import git
 
 
 @pytest.fixture
