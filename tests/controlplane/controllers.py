@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _NO_ADDRESSES = ("node-ipam",)
 _NO_CLOUD = ("node-route", "service-lb", "cloud-node-lifecycle")
 _LAST_WITH_CLOUD = (1, 36)
+_IN_EACH_NAMESPACE = (("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt"))
 
 
 class MissingProgram(Exception):
@@ -37,7 +38,8 @@ class Controllers:
         return bool(self._servers)
 
     def start(self, cluster: Cluster, *, nodes: int) -> None:
-        """Creates ``nodes`` Nodes, starts what is not running; returns when they are Ready."""
+        """Creates ``nodes`` Nodes, starts what is not running; returns when they are Ready, and
+        each Namespace has what the controllers put into it."""
         if not self._programs.runs_pods:
             raise MissingProgram("kube-controller-manager, kube-scheduler or kwok")
         for number in range(nodes):
@@ -47,6 +49,7 @@ class Controllers:
                 name = Path(command[0]).name
                 self._servers.append(Server(command, self._directory / f"{name}.log"))
         eventually(lambda: self._nodes_ready(cluster, nodes), f"{nodes} Ready nodes", timeout=60)
+        eventually(lambda: _namespaces_filled(cluster), "what belongs to Namespaces", timeout=60)
 
     def stop(self) -> None:
         for server in self._servers:
@@ -96,6 +99,20 @@ class Controllers:
             and not node["spec"].get("taints")
         ]
         return len(ready) >= count
+
+
+def _namespaces_filled(cluster: Cluster) -> bool:
+    """Or a test that looks at all there is, before and after, would take these for its own."""
+
+    def metadata_of(resource: str) -> list[dict[str, str]]:
+        items = cluster.call("GET", f"/api/v1/{resource}", user="control-plane")["items"]
+        return [item["metadata"] for item in items]
+
+    namespaces = {one["name"] for one in metadata_of("namespaces")}
+    return all(
+        namespaces <= {one["namespace"] for one in metadata_of(resource) if one["name"] == name}
+        for resource, name in _IN_EACH_NAMESPACE
+    )
 
 
 def _controllers(program: Path | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -46,6 +45,9 @@ spec:
     metadata: {labels: {app: web}}
     spec: {containers: [{name: web, image: registry.example/web:1.0}]}
 """
+UNTIL_GONE = "150s"
+"""A Namespace with Pods takes its controller twenty seconds, and any number where a machine has
+much else to do."""
 
 
 @dataclass
@@ -70,7 +72,7 @@ class Desk:
 
     def unjoin(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         # Without controllers no namespace ever goes away.
-        wait = "60s" if self.member.controllers.running else "1s"
+        wait = UNTIL_GONE if self.member.controllers.running else "1s"
         return self.run("unjoin", "aws-eu", "--wait", wait, *arguments, code=code)
 
     def become(self, user: str, context: str) -> None:
@@ -140,23 +142,25 @@ def desk_of(plane: ControlPlane, folder: Path, host: Cluster, member: Cluster) -
     return desk
 
 
-def objects_of(cluster: Cluster) -> dict[str, Any]:
-    """Every object that the cluster serves, but for what its own machinery keeps renewing."""
-    found: dict[str, Any] = {}
-    groups = [("/api/v1", cluster.call("GET", "/api/v1"))]
-    for group in cluster.call("GET", "/apis")["groups"]:
-        for version in group["versions"]:
-            path = f"/apis/{version['groupVersion']}"
-            groups.append((path, cluster.call("GET", path)))
-    for path, listed in groups:
-        for resource in listed["resources"]:
-            if "list" not in resource["verbs"] or resource["kind"] in _RENEWED:
-                continue
-            items = cluster.call("GET", f"{path}/{resource['name']}")["items"]
-            for item in items:
-                metadata = item["metadata"]
-                name = f"{path} {resource['name']} {metadata.get('namespace')}/{metadata['name']}"
-                found[name] = json.dumps(metadata.get("uid"))
+def objects_of(*clusters: Cluster) -> set[str]:
+    """A line for every object that the clusters serve, but for what their own machinery keeps
+    renewing: which cluster, what it is, and its UID."""
+    found = set()
+    for cluster in clusters:
+        groups = [("/api/v1", cluster.call("GET", "/api/v1"))]
+        for group in cluster.call("GET", "/apis")["groups"]:
+            for version in group["versions"]:
+                path = f"/apis/{version['groupVersion']}"
+                groups.append((path, cluster.call("GET", path)))
+        for path, listed in groups:
+            for resource in listed["resources"]:
+                if "list" not in resource["verbs"] or resource["kind"] in _RENEWED:
+                    continue
+                where = f"{path}/{resource['name']}"
+                for item in cluster.call("GET", where)["items"]:
+                    metadata = item["metadata"]
+                    name = f"{metadata.get('namespace')}/{metadata['name']}"
+                    found.add(f"{cluster.name} {where} {name} {metadata.get('uid')}")
     return found
 
 

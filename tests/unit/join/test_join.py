@@ -28,12 +28,12 @@ def label_node(desk: Desk, name: str = "node-0", zone: str = "eu-central-1a") ->
 
 
 def test_a_dry_run_shows_every_step_and_writes_nothing(desk: Desk) -> None:
-    before = objects_of(desk.member), objects_of(desk.host)
+    before = objects_of(desk.member, desk.host)
     said = desk.join("--dry-run").stdout
     assert "ServiceAccount federation-system/aws-eu-host" in said
     assert "ClusterRole federation-reconciler:aws-eu-host" in said
     assert "clusters/aws-eu.yaml" in said
-    assert (objects_of(desk.member), objects_of(desk.host)) == before
+    assert objects_of(desk.member, desk.host) == before
     assert not (desk.repository / "clusters").exists()
 
 
@@ -175,11 +175,11 @@ def test_somebody_who_may_not_grant_learns_it_before_anything_is_written(
         desk.member, "create", "clusterrolebinding", "half", "--clusterrole=half", "--user=viewer"
     )
     desk.become("viewer", "aws-eu")
-    before = objects_of(desk.member), objects_of(desk.host)
+    before = objects_of(desk.member, desk.host)
     said = desk.join(code=1).stderr
     assert "you can only grant what you hold yourself" in said
     assert "cluster-admin" in said
-    assert (objects_of(desk.member), objects_of(desk.host)) == before
+    assert objects_of(desk.member, desk.host) == before
 
 
 def test_a_secret_of_somebody_else_is_not_overwritten(desk: Desk, kubectl: Kubectl) -> None:

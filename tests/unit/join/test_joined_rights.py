@@ -14,7 +14,7 @@ import yaml
 from tests.controlplane.fixtures import Kubectl
 from tests.definitions import definition_text
 
-from .conftest import ROOT, SHOP, Desk, objects_of
+from .conftest import ROOT, SHOP, UNTIL_GONE, Desk, objects_of
 
 ACCOUNT = "system:serviceaccount:federation-system:aws-eu-host"
 
@@ -158,7 +158,7 @@ def test_two_bare_clusters_become_a_federation_and_two_bare_clusters_again(
 ) -> None:
     """The host is a member, too, as in many a small fleet."""
     desk = running_desk
-    before = objects_of(desk.member), objects_of(desk.host)
+    before = objects_of(desk.member, desk.host)
     desk.join("--label", "env=production")
     desk.run("join", "main", "--cluster-context", "host", "--host-cluster-context", "host")
     without_member_context(desk)
@@ -173,6 +173,6 @@ def test_two_bare_clusters_become_a_federation_and_two_bare_clusters_again(
     ]
     assert {row["nodes"]["ready"] for row in found["clusters"]} == {1}
     desk.environment["KUBECONFIG"] = str(desk.kubeconfig)
-    desk.unjoin("--prune", "--yes")
-    desk.run("unjoin", "main", "--prune", "--yes", "--cluster-context", "host")
-    assert (objects_of(desk.member), objects_of(desk.host)) == before
+    asked = ("unjoin", "main", "--prune", "--yes", "--cluster-context", "host")
+    said = [desk.unjoin("--prune", "--yes"), desk.run(*asked, "--wait", UNTIL_GONE)]
+    assert objects_of(desk.member, desk.host) == before, [one.stdout for one in said]

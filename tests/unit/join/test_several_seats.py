@@ -94,9 +94,9 @@ def test_one_seat_can_be_shut_out_alone(seats: Seats, kubectl: Kubectl) -> None:
 
 
 def test_a_dry_run_over_several_seats_writes_nothing(seats: Seats) -> None:
-    before = [objects_of(cluster) for cluster in seats.clusters.values()]
+    before = objects_of(*seats.clusters.values())
     assert "Secret federation-system/aws-eu" in seats.join("--dry-run")
-    assert [objects_of(cluster) for cluster in seats.clusters.values()] == before
+    assert objects_of(*seats.clusters.values()) == before
 
 
 def test_a_seat_that_does_not_answer_is_told_and_done_later(seats: Seats) -> None:
