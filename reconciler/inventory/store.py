@@ -66,7 +66,8 @@ class Inventory(RedactedRepr, frozen=True, dict=True):
 
     ``rows`` has every owned or soon-to-be-owned object; ``ran`` the Jobs and Pods among them that
     have run, with a digest of what they did; ``resources`` is the discovery that past runs needed;
-    ``damaged`` says what could not be read (records are then recreated).
+    ``damaged`` says what could not be read (records are then recreated). ``stored`` are the rows as
+    ``secrets`` hold them.
     ``commit`` is the one that was written last. Where commits reach the fleet in waves, ``done`` is
     the one that was applied here without a failure, and ``stable`` that of the fleet at that time.
     ``owner`` is the repository that it belongs to, ``cluster`` the name that the federation has
@@ -87,6 +88,7 @@ class Inventory(RedactedRepr, frozen=True, dict=True):
     cluster_uid: str = ""
     key: bytes = b""
     secrets: Mapping[str, Object] = field(default_factory=dict)
+    stored: Mapping[ObjectKey, AppliedRecord] = field(default_factory=dict)
     damaged: str = ""
 
     @property
@@ -144,7 +146,8 @@ def read_inventory(member: Member, federation: str, namespace: str) -> Inventory
     empty = Inventory(federation, namespace, secrets=held, key=os.urandom(32))
     parent = held.get(empty.parent_name)
     if parent is None:
-        return replace(empty, rows=_all_rows(held, known)[0])
+        rows, _ = _all_rows(held, known)
+        return replace(empty, rows=rows, stored=rows)
     annotations = parent["metadata"].get("annotations") or {}
     if not is_our_tooling(annotations.get(TOOLING, "")):
         raise ClusterError(
@@ -158,6 +161,7 @@ def read_inventory(member: Member, federation: str, namespace: str) -> Inventory
     return replace(
         empty,
         rows=rows,
+        stored=rows,
         ran=_ran(meta),
         group_kinds=parse_group_kinds(annotations.get(GROUP_KINDS, "")),
         resources=_resources(meta),
@@ -208,7 +212,7 @@ def write_inventory(
         held[name] = _put(member, wanted.namespace, bodies[name], held.get(name))
     for name in sorted(set(held) - set(bodies)):
         _delete(member, wanted.namespace, held.pop(name))
-    return replace(wanted, secrets=held, damaged="")
+    return replace(wanted, secrets=held, stored=wanted.rows, damaged="")
 
 
 def _delete(member: Member, namespace: str, secret: Object) -> None:
@@ -234,24 +238,52 @@ def _meanwhile(member: Member, key: ObjectKey) -> ClusterError:
 
 
 def _bodies(inventory: Inventory, fields: Mapping[str, Fields]) -> dict[str, Object]:
+    """The Secrets as they should be. What is in ``secrets`` is taken from there, row for row."""
+    changed = _changed(inventory)
     count = 1 + len(inventory.rows) // ROWS_PER_SECRET
     while True:
+        parts: list[dict[ObjectKey, AppliedRecord]] = [{} for _ in range(count)]
+        for key, row in inventory.rows.items():
+            parts[_shard(key, count)][key] = row
+        known: Mapping[str, Object] = {}
+        spread_alike = all(_shards(secret) == count for secret in inventory.secrets.values())
+        if count > 1 and spread_alike and not inventory.damaged:
+            known = inventory.secrets
+        others = {_shard(key, count) for key in changed} if known else set()
         bodies = {}
-        for index in range(count):
-            part = {k: r for k, r in inventory.rows.items() if _shard(k, count) == index}
+        for index, part in enumerate(parts):
+            name = inventory.parent_name if index == 0 else f"{inventory.parent_name}-{index}"
+            as_before = name in known and index not in others
             content = {
-                "records": encode_rows(part),
+                "records": _data(known[name], "records") if as_before else encode_rows(part),
                 "fields": encode_fields(used_fields(part.values(), fields)),
             }
-            name = inventory.parent_name if index == 0 else f"{inventory.parent_name}-{index}"
+            if count > 1:
+                content["shards"] = b"%d" % count
             bodies[name] = _secret(inventory, name, content)
         if all(_size(body) <= MAX_SECRET_BYTES for body in bodies.values()) or count > 512:
             return bodies
         count *= 2
 
 
+def _changed(inventory: Inventory) -> list[ObjectKey]:
+    """The rows that differ from what ``secrets`` hold, or are there no longer."""
+    stored, rows = inventory.stored, inventory.rows
+    changed = [key for key, row in rows.items() if stored.get(key) != row]
+    return [*changed, *(stored.keys() - rows.keys())]
+
+
 def _shard(key: ObjectKey, count: int) -> int:
     return zlib.crc32("/".join(key).encode()) % count if count > 1 else 0
+
+
+def _shards(secret: Object) -> int:
+    """Over how many Secrets rows were spread when it was written; 0: it does not say, and rows of
+    others may be in it."""
+    try:
+        return int(_data(secret, "shards"))
+    except ValueError:
+        return 0
 
 
 def _size(body: Object) -> int:
