@@ -560,7 +560,7 @@ def _unless_shared(
         foreign_objects = prune.foreign_objects_in(
             member, change, question.live, discovery, applyset, going
         )
-        if discovery.failed_groups:
+        if prune.groups_down(change.key, question.live, discovery):
             error = f"it may hold {foreign_objects}"
     except ApiError as refusal:
         error = f"what it holds cannot be listed: {refusal}"

@@ -380,8 +380,8 @@ def foreign_objects_in(
         namespace = change.key.name
     else:
         return ""
-    if discovery.failed_groups:
-        return f"objects of API groups that are down ({', '.join(discovery.failed_groups)})"
+    if down := groups_down(change.key, live, discovery):
+        return f"objects of API groups that are down ({', '.join(down)})"
 
     def look(resource: RESTMapping) -> list[Object] | str:
         if GroupKind(api_group(resource.api_version), resource.kind) in _MADE_BY_THE_CLUSTER:
@@ -410,6 +410,15 @@ def foreign_objects_in(
     foreign_objects = [one for one in found if isinstance(one, str)]
     foreign_objects += [str(key_of(o)) for o in inside if _is_foreign_object(o, applyset, leaving)]
     return first_few(foreign_objects)
+
+
+def groups_down(key: ObjectKey, live: Object, discovery: Discovery) -> tuple[str, ...]:
+    """The API groups that cannot be listed now, of those whose objects would be deleted with it: a
+    Namespace may hold some of any, a CRD only has those of its own."""
+    if key.group_kind == CRD:
+        own = map_of(live.get("spec")).get("group")
+        return tuple(group for group in discovery.failed_groups if group == own)
+    return discovery.failed_groups
 
 
 def _is_established(crd: Object) -> bool:

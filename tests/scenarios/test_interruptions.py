@@ -13,7 +13,7 @@ from reconciler.api.options import RunOptions
 from reconciler.plan.model import Action
 from reconciler.run.pipeline import apply_plan, make_plan
 from tests.controlplane.process import eventually
-from tests.definitions import definition
+from tests.definitions import definition, definition_text
 from tests.scenarios.conftest import NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP
 
@@ -184,6 +184,18 @@ def test_a_namespace_that_nobody_can_look_into_is_not_pruned_and_not_called_done
     prepared = make_plan(replace(options, max_deletions=10))
     assert apply_plan(prepared).ok
     eventually(lambda: aws.find("Namespace", "shop") is None, "it is gone")
+
+
+def test_a_definition_is_pruned_while_another_api_group_is_down(pair, repository) -> None:
+    sandbox, options = pair
+    aws = sandbox.cluster("aws")
+    (repository / "shop.yaml").write_text("---\n".join([KEPT, definition_text("Widget")]))
+    assert apply_plan(make_plan(options)).ok
+    (repository / "shop.yaml").write_text(KEPT)
+    aws.faults.fail_group()
+    assert apply_plan(make_plan(options)).ok
+    name = "widgets.example.com"
+    eventually(lambda: aws.find("CustomResourceDefinition", name) is None, "it is gone")
 
 
 def test_throttled_and_broken_answers_are_tried_again(pair) -> None:

@@ -291,6 +291,18 @@ def test_custom_resources_of_which_no_version_is_served_may_be_anybodys(
     assert strangers(member, not_yet) == ""
 
 
+def test_only_its_own_group_that_is_down_hides_what_goes_with_a_definition(
+    member: Member, cluster: SimulatedCluster
+) -> None:
+    cluster.create(DEFINITION)
+    live = defined(cluster)
+    cluster.create(a_shop("theirs"))
+    cluster.faults.fail_group("metrics.k8s.io/v1beta1")
+    assert strangers(member, live) == "Shop.example.org shop/theirs"
+    cluster.faults.fail_group("example.org/v1")
+    assert strangers(member, live) == "objects of API groups that are down (example.org)"
+
+
 # -- claims that go along with a custom resource ---------------------------------------------------
 
 
