@@ -11,11 +11,21 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+import orjson
 
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr, key_of, read_in_threads
+from reconciler.api.objects import (
+    Object,
+    ObjectKey,
+    RedactedRepr,
+    key_of,
+    maps_of,
+    read_in_threads,
+)
 from reconciler.cluster.responses import fault_of
 
 EXPIRED = 410
+SHARED_TREES = 1000
+"""Different ones of which a list remembers the text."""
 
 
 class EventType(StrEnum):
@@ -72,6 +82,7 @@ class View:
         self._objects: dict[ObjectKey, Object] = {}
         self._keys: list[ObjectKey] | None = None
         self._sorted: list[Object] | None = None
+        self._trees: dict[bytes, Object] = {}
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -95,7 +106,7 @@ class View:
 
         Of one that is as it was, the former value stays.
         """
-        listed = {key_of(item): item for item in items}
+        listed = {key_of(item): self._shared(item) for item in items}
         wrong = [key for key in self._objects if key not in listed]
         for key, item in listed.items():
             before = self._objects.get(key)
@@ -138,10 +149,30 @@ class View:
         elif before == event.object:
             return None
         else:
-            self._objects[key] = event.object
+            self._objects[key] = self._shared(event.object)
             self._keys = None if before is None else self._keys
         self._changed()
         return key
+
+    def _shared(self, obj: Object) -> Object:
+        """The object, which nobody has seen yet, with the trees of fields that others have, too:
+        they are half of what an object takes, and most of a kind have the same."""
+        for entry in maps_of(obj["metadata"].get("managedFields")):
+            if tree := entry.get("fieldsV1"):
+                try:
+                    text = orjson.dumps(tree)
+                except orjson.JSONEncodeError:
+                    # Deeper than it writes.
+                    continue
+                known = self._trees.get(text)
+                if known is not None:
+                    entry["fieldsV1"] = known
+                    continue
+                if len(self._trees) >= SHARED_TREES:
+                    # Of objects as they were once, for the most part.
+                    self._trees.clear()
+                self._trees[text] = tree
+        return obj
 
     def _changed(self) -> None:
         self.revision += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import orjson
@@ -83,6 +84,41 @@ def test_what_a_list_finds_as_it_was_stays_the_same_object() -> None:
     view.list_again([before], "7")
     view.list_again([named("a", 5), named("b", 8)], "8")
     assert view.objects[0] is before
+
+
+def owned(name: str, version: int, tree: Any) -> Object:
+    obj = named(name, version)
+    obj["metadata"]["managedFields"] = [
+        {"manager": "one", "fieldsV1": tree},
+        {"manager": "two", "time": f"t-{name}", "fieldsV1": {"f:data": {f"f:{name}": {}}}},
+    ]
+    return copy.deepcopy(obj)
+
+
+def test_trees_of_fields_that_objects_have_alike_are_held_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tree, deep = {"f:data": {"f:colour": {}}}, {}
+    for _ in range(300):
+        deep = {"f:x": deep}
+    items = [owned("a", 1, tree), owned("b", 2, tree), owned("c", 3, deep), owned("d", 4, None)]
+    wanted = copy.deepcopy(items[:2])
+
+    def trees(view: View) -> list[Any]:
+        return [o["metadata"]["managedFields"][0]["fieldsV1"] for o in view.objects]
+
+    view = View()
+    view.list_again(items, "4")
+    told(view, "MODIFIED", owned("d", 5, tree))
+    first, second, third, last = trees(view)
+    assert first is second is last == tree
+    assert third == deep
+    assert view.objects[:2] == wanted
+    # However many different ones there are, no more than that are remembered.
+    monkeypatch.setattr("reconciler.watch.view.SHARED_TREES", 3)
+    view.list_again([owned(name, 6, tree) for name in "abcdefgh"], "6")
+    assert trees(view) == [tree] * 8
+    assert len(view._trees) <= 3
 
 
 @pytest.mark.parametrize(
