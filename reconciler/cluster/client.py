@@ -163,6 +163,7 @@ class Member:
         namespace: str = "",
         label_selector: str = "",
         metadata_only: bool = False,
+        keep: Callable[[Object], Object] = lambda obj: obj,
     ) -> list[Object]:
         """As ``list_with_version``, the objects alone."""
         return self.list_with_version(
@@ -170,6 +171,7 @@ class Member:
             namespace=namespace,
             label_selector=label_selector,
             metadata_only=metadata_only,
+            keep=keep,
         )[0]
 
     def list_with_version(
@@ -179,9 +181,11 @@ class Member:
         namespace: str = "",
         label_selector: str = "",
         metadata_only: bool = False,
+        keep: Callable[[Object], Object] = lambda obj: obj,
     ) -> tuple[list[Object], str]:
         """All objects that match, from a consistent read, and the resourceVersion of that.
 
+        ``keep`` says of each, as it comes, what of it is wanted: all of many would take much room.
         Raises NotFound when the server does not serve the resource.
         """
 
@@ -189,24 +193,24 @@ class Member:
             found: list[Object] = []
             version = ""
             for page in pages:
-                found += [orjson.loads(memoryview(item)) for item in page.items]
+                for item in page.items:
+                    obj: Object = orjson.loads(memoryview(item))
+                    if fault := fault_of(obj):
+                        raise unexpected_answer(self.name, f"a list with {fault}")
+                    # Lists leave these out of their items, unlike GET.
+                    obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
+                    found.append(keep(obj))
                 version = page.version
             return found, version
 
         with reading_answers(self.name):
-            items, version = self.read_list(
+            return self.read_list(
                 resource,
                 parse,
                 namespace=namespace,
                 label_selector=label_selector,
                 metadata_only=metadata_only,
             )
-        for item in items:
-            if fault := fault_of(item):
-                raise unexpected_answer(self.name, f"a list with {fault}")
-            # Lists leave these out of their items, unlike GET.
-            item["apiVersion"], item["kind"] = resource.api_version, resource.kind
-        return items, version
 
     def read_list(
         self,

@@ -9,7 +9,7 @@ pruned, and where something there is ours to roll out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from reconciler.api.errors import ApiError, Forbidden
 from reconciler.api.objects import (
@@ -17,6 +17,7 @@ from reconciler.api.objects import (
     Object,
     ObjectKey,
     RedactedRepr,
+    api_group,
     first_few,
     key_of,
     map_of,
@@ -53,7 +54,10 @@ _RUNS_PODS = frozenset(
 
 class Users(RedactedRepr, frozen=True):
     """What is ours in one member: ``live`` objects, those that Git ``wanted``, as it has them, and
-    the keys of those that this plan prunes."""
+    the keys of those that this plan prunes.
+
+    Objects are asked for one after the other, and none is held: there may be a hundred thousand.
+    """
 
     live: Mapping[ObjectKey, Object]
     wanted: Mapping[ObjectKey, Object]
@@ -67,7 +71,7 @@ def waiting(member: Member, prunes: Sequence[Change], users: Users) -> dict[Obje
     found: dict[ObjectKey, str] = {}
     asked = [c.key for c in prunes if c.key.group_kind in USED_BY_PODS]
     for namespace in sorted({key.namespace for key in asked}):
-        here = {k: users.live[k] for k in users.live if k.namespace == namespace}
+        here = sorted(key for key in users.live if key.namespace == namespace)
         workloads = [k for k in here if k.group_kind in _RUNS_PODS and k not in users.going]
         keys = [key for key in asked if key.namespace == namespace]
         if not workloads:
@@ -92,12 +96,15 @@ def _as_named(key: ObjectKey) -> tuple[GroupKind, str]:
 
 
 def _left_by_this_run(
-    here: Mapping[ObjectKey, Object], users: Users
+    here: Sequence[ObjectKey], users: Users
 ) -> dict[tuple[GroupKind, str], list[str]]:
     """What workloads name in the cluster and no longer in Git, with those workloads."""
     found: dict[tuple[GroupKind, str], list[str]] = {}
-    for key, live in sorted(here.items()):
-        if key not in users.wanted or key.group_kind in USED_BY_PODS or has_finished(live):
+    for key in here:
+        if key not in users.wanted or key.group_kind in USED_BY_PODS:
+            continue
+        live = users.live[key]
+        if has_finished(live):
             continue
         for named in named_in(live.get("spec")) - named_in(users.wanted[key].get("spec")):
             found.setdefault(named, []).append(str(key))
@@ -105,50 +112,81 @@ def _left_by_this_run(
 
 
 def _named_by_kept(
-    here: Mapping[ObjectKey, Object], users: Users
+    here: Sequence[ObjectKey], users: Users
 ) -> dict[tuple[GroupKind, str], list[str]]:
     """What is named by workloads that stay although Git no longer wants them here (as they are
     protected, say), with those workloads."""
     found: dict[tuple[GroupKind, str], list[str]] = {}
-    for key, live in sorted(here.items()):
+    for key in here:
         stays = key.group_kind in _RUNS_PODS and key not in users.wanted and key not in users.going
-        if stays and not has_finished(live):
+        if stays and not has_finished(live := users.live[key]):
             for named in named_in(live.get("spec")):
                 found.setdefault(named, []).append(str(key))
     return found
 
 
 def _named_by_old_revisions(
-    member: Member, namespace: str, here: Mapping[ObjectKey, Object], users: Users
+    member: Member, namespace: str, here: Sequence[ObjectKey], users: Users
 ) -> tuple[dict[tuple[GroupKind, str], list[str]], str]:
     """What is named by Pods, by revisions of workloads that are being rolled out, and by Jobs that
     run, and not by Git's version of what they belong to; and why anything may be (else empty)."""
 
     def look(resource: RESTMapping) -> list[Object]:
-        return member.list_objects(resource, namespace=namespace)
+        return member.list_objects(resource, namespace=namespace, keep=_in_short)
 
     try:
         pods, replica_sets, revisions, jobs = in_parallel(look, [_PODS, *_REVISIONS, _JOBS], 4)
     except Forbidden:
-        unfinished = [str(key) for key, obj in sorted(here.items()) if _is_unfinished(obj)]
+        unfinished = [
+            str(key)
+            for key in here
+            if key.group_kind in _RUNS_PODS and _is_unfinished(users.live[key])
+        ]
         why = f"until these are rolled out, as Pods may not be listed: {first_few(unfinished)}"
         return {}, why if unfinished else ""
     except ApiError as error:
         return {}, f"as the Pods that may use it cannot be listed: {error}"
-    by_uid = {_uid(obj): obj for obj in (*here.values(), *replica_sets, *jobs)}
+    others = {_uid(obj): obj for obj in (*replica_sets, *jobs)}
+
+    def owner(reference: Object) -> Object | None:
+        """What of ours, or of these, it means."""
+        uid, version = str(reference.get("uid", "")), str(reference.get("apiVersion", ""))
+        if uid in others:
+            return others[uid]
+        kind, name = str(reference.get("kind", "")), str(reference.get("name", ""))
+        live = users.live.get(ObjectKey(api_group(version), kind, namespace, name))
+        return live if live is not None and _uid(live) == uid else None
+
     found: dict[tuple[GroupKind, str], list[str]] = {}
     for obj in (*pods, *replica_sets, *revisions, *jobs):
-        top = _top_of(obj, by_uid)
+        top = _top_of(obj, owner)
         if not _may_run(obj, top):
             continue
         key = key_of(top)
         if key in users.going or (key not in users.live and not _is_job(obj)):
             continue
-        content = obj.get("data") if "data" in obj else obj.get("spec")
         git = named_in(users.wanted[key].get("spec")) if key in users.wanted else frozenset()
-        for named in named_in(content) - git:
+        for named in obj[_NAMED] - git:
             found.setdefault(named, []).append(str(key_of(obj)))
     return found, ""
+
+
+_NAMED = "named"
+
+
+def _in_short(obj: Object) -> Object:
+    """What is asked of a Pod, a revision or a Job here, and what it names: all of a namespace's
+    would take much room."""
+    metadata, spec = obj["metadata"], map_of(obj.get("spec"))
+    kept = ("name", "namespace", "uid", "generation", "deletionTimestamp", "ownerReferences")
+    return {
+        "apiVersion": obj["apiVersion"],
+        "kind": obj["kind"],
+        "metadata": {name: metadata[name] for name in kept if name in metadata},
+        "spec": {k: v for k, v in spec.items() if k != "template"} if obj["kind"] != "Pod" else {},
+        "status": map_of(obj.get("status")),
+        _NAMED: named_in(obj.get("data") if "data" in obj else obj.get("spec")),
+    }
 
 
 def _may_run(obj: Object, top: Object) -> bool:
@@ -178,14 +216,14 @@ def _is_job(obj: Object) -> bool:
     return bool(obj["kind"] == "Job")
 
 
-def _top_of(obj: Object, by_uid: Mapping[str, Object]) -> Object:
+def _top_of(obj: Object, owner: Callable[[Object], Object | None]) -> Object:
     """What it belongs to in the end: a Pod's Deployment, a Job's CronJob; itself if to nothing."""
     for _ in range(8):
-        owners = maps_of(obj["metadata"].get("ownerReferences"))
-        owner = next((by_uid[o["uid"]] for o in owners if o.get("uid") in by_uid), None)
-        if owner is None:
+        references = maps_of(obj["metadata"].get("ownerReferences"))
+        above = next((one for ref in references if (one := owner(ref)) is not None), None)
+        if above is None:
             return obj
-        obj = owner
+        obj = above
     return obj
 
 

@@ -375,6 +375,10 @@ class FoundObjects(NamedTuple):
     failed: dict[GroupVersionKind, str]
 
 
+def _its_name(obj: Object) -> Object:
+    return {"name": obj["metadata"]["name"]}
+
+
 def find_by_name(member: Member, sought: Iterable[SoughtObject]) -> FoundObjects:
     """Look for objects by name. Raises ClusterError when the member stops answering altogether."""
     groups: dict[tuple[RESTMapping, str], list[SoughtObject]] = defaultdict(list)
@@ -391,11 +395,13 @@ def find_by_name(member: Member, sought: Iterable[SoughtObject]) -> FoundObjects
             return group
         resource, namespace = group[0].resource, group[0].key.namespace
         try:
-            listed = member.list_objects(resource, namespace=namespace, metadata_only=True)
+            listed = member.list_objects(
+                resource, namespace=namespace, metadata_only=True, keep=_its_name
+            )
         except ApiError as error:
             refused(resource, error)
             return []
-        names = {str(item["metadata"]["name"]) for item in listed}
+        names = {str(item["name"]) for item in listed}
         return [item for item in group if item.key.name in names]
 
     def fetch(item: SoughtObject) -> Object | None:
