@@ -22,7 +22,14 @@ import orjson
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from reconciler.api.kinds import REPLICATED
-from reconciler.api.objects import Object, ObjectKey, api_group, map_of, shared_key
+from reconciler.api.objects import (
+    Object,
+    ObjectKey,
+    api_group,
+    map_of,
+    shared_key,
+    without_spare_room,
+)
 from reconciler.cluster.client import FIELD_MANAGER
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.kstatus import ready_replicas
@@ -241,7 +248,7 @@ class SharedValues:
         # The source is about as large.
         if self._space > 2 * len(owned.data):
             self._space -= 2 * len(owned.data)
-            self._known[source] = owned
+            self._known[source] = owned._replace(data=without_spare_room(owned.data))
 
 
 _PARTS = msgspec.json.Decoder(dict[str, Raw])

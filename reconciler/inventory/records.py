@@ -24,7 +24,14 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of, shared_key
+from reconciler.api.objects import (
+    Object,
+    ObjectKey,
+    RedactedRepr,
+    map_of,
+    shared_key,
+    without_spare_room,
+)
 from reconciler.cluster.responses import MalformedAnswer
 from reconciler.inventory.managed_fields import (
     Fields,
@@ -99,7 +106,7 @@ _PLAIN = frozenset({".", "f:labels", "f:annotations"})
 def parsed_entry(api_version: str | None, fields: bytes) -> ParsedEntry:
     """Of ``fieldsV1`` as JSON. Most objects of a kind share theirs. Raises MalformedAnswer."""
     tree = checked_tree((orjson.loads(fields) if fields else None) or {})
-    canonical = canonical_json([api_version, tree])
+    canonical = without_spare_room(canonical_json([api_version, tree]))
     metadata = tree.get("f:metadata") or {}
     return ParsedEntry(
         tree,
@@ -160,7 +167,7 @@ class Digester:
         if entry is None:
             return None
         fields = entry.get("fieldsV1") or {}
-        canonical = canonical_json([entry.get("apiVersion"), fields])
+        canonical = without_spare_room(canonical_json([entry.get("apiVersion"), fields]))
         values = _reader(canonical)(live)
         return Footprint(
             entry=self._of_entry(canonical),

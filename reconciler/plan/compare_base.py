@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import Violation
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import Object, ObjectKey, first_few
+from reconciler.api.objects import Object, ObjectKey, first_few, without_spare_room
 from reconciler.api.reasons import Cause, Reason
 from reconciler.plan.guards import InvalidManifest, deletions_of
 from reconciler.plan.model import (
@@ -168,7 +168,9 @@ def _essence(field: FieldChange) -> tuple[str, bytes, bytes]:
 
 
 def _json(value: object) -> bytes:
-    return b"" if value is ABSENT else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    if value is ABSENT:
+        return b""
+    return without_spare_room(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
 
 def _new(ours: Sequence[Item], theirs: Collection[Item]) -> tuple[tuple[Item, ...], int]:

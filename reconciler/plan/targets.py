@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from reconciler.api.objects import ObjectKey, RedactedRepr
+from reconciler.api.objects import ObjectKey, RedactedRepr, without_spare_room
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.inventory.observe import Observation
 from reconciler.plan.diff import request_bytes
@@ -128,5 +128,5 @@ class Requests:
         if self._space is not None and self._space > len(data):
             self._space -= len(data)
             # With the target, or another one could get its number.
-            self._known[id(target)] = (target, data)
+            self._known[id(target)] = (target, without_spare_room(data))
         return data

@@ -9,7 +9,7 @@ from itertools import groupby
 import orjson
 from msgspec import Struct
 
-from reconciler.api.objects import ObjectKey
+from reconciler.api.objects import ObjectKey, without_spare_room
 from reconciler.plan.model import (
     ABSENT,
     Action,
@@ -128,7 +128,8 @@ def _identity(change: Change) -> bytes:
     ]
     stays = [(f.path, _json(f.value), f.note, f.managers) for f in change.stays]
     words = [change.action, note_of(change), change.reason, change.error, change.verified]
-    return orjson.dumps([list(change.key), change.api_version, words, fields, stays])
+    about = [list(change.key), change.api_version, words, fields, stays]
+    return without_spare_room(orjson.dumps(about))
 
 
 def _json(value: object) -> str:

@@ -20,6 +20,7 @@ from reconciler.api.objects import (
     key_of,
     maps_of,
     read_in_threads,
+    without_spare_room,
 )
 from reconciler.cluster.responses import fault_of
 
@@ -160,7 +161,7 @@ class View:
         for entry in maps_of(obj["metadata"].get("managedFields")):
             if tree := entry.get("fieldsV1"):
                 try:
-                    text = orjson.dumps(tree)
+                    text = without_spare_room(orjson.dumps(tree))
                 except orjson.JSONEncodeError:
                     # Deeper than it writes.
                     continue
