@@ -35,6 +35,7 @@ from reconciler.rollout.model import (
     RolloutView,
     RolloutWave,
 )
+from reconciler.rollout.waves import in_its_wave
 from reconciler.rollout.words import aborted, short_commit, time_left, to_come_back
 from reconciler.state.memory import RolloutMemory, RolloutPhase
 
@@ -263,16 +264,9 @@ class _Run:
             self._remember(waiting=(*memory.waiting, newest) if in_order else (newest,))
 
     def find_wave(self) -> None:
-        """The rules may have changed since: it is in the first wave of which it has not left all
-        clusters, whatever that wave's index was."""
-        if not self.memory.candidate:
-            return
-        passed = {*self.memory.passed}
-        waves = self._waves(self.memory.candidate)
-        left = (i for i, terms in enumerate(waves) if not passed.issuperset(terms.clusters))
-        wave = next(left, len(waves))
-        if wave != self.memory.wave:
-            self._remember(wave=wave, wave_began=self.facts.now, well=0.0)
+        waves = self._waves(self.memory.candidate) if self.memory.candidate else ()
+        names = (terms.clusters for terms in waves)
+        self.memory = in_its_wave(self.memory, names, self.facts.now)
 
     def _is_replaced(self) -> bool:
         memory = self.memory

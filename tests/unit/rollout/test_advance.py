@@ -485,6 +485,22 @@ def test_a_manual_wave_waits_for_a_person_for_as_long_as_it_takes() -> None:
     assert fleet.commits() == "two two one one"
 
 
+def test_what_a_person_promoted_is_no_wave_that_rules_put_in_front_of_it() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.run()
+    fleet.run(seconds=61)
+    assert fleet.commits() == "two two one one"
+    fleet.steered(promoted=True)
+    fleet.waves = (WaveTerms("lab", ("d",), 1, soak=60.0), *WAVES[:2])
+    fleet.bad = frozenset({"two"})
+    fleet.run()
+    fleet.run()
+    assert fleet.memory is not None
+    assert (fleet.memory.wave, fleet.memory.promoted) == (0, False)
+    assert fleet.commits() == "two two one two", "it is tried in the new wave, and goes no further"
+
+
 def test_promotion_leaves_a_failed_wave() -> None:
     fleet = _settled(failing=frozenset({"two"}))
     fleet.run("two")

@@ -141,6 +141,15 @@ def test_a_wave_that_rules_no_longer_have_is_at_the_end() -> None:
     assert "at its end" in headline(view(in_wave_two(wave=7)))
 
 
+def test_a_wave_that_rules_put_in_front_is_the_one_that_it_is_in() -> None:
+    lab = RolloutRules((Wave("lab", clusters=("gcp-us",)), *RULES.waves))
+    found = remembered_view(lab, CLUSTERS, in_wave_two("aws-eu", well=NOW - 60), NOW)
+    assert [one.state for one in found.waves] == ["current", "coming", "coming", "coming"]
+    assert headline(found).endswith('wave 1 of 4 "lab", waits for gcp-us to begin')
+    assert found.waves[1].clusters[0].step is ClusterStep.WELL, "it was left before"
+    assert found.waves[2].least == 900, "it soaks anew when it is its turn"
+
+
 def test_a_wave_without_clusters_says_so() -> None:
     rules = RolloutRules((Wave("none", clusters=()), *RULES.waves))
     assert "1 none    done\n      no cluster" in render_rollout(

@@ -48,6 +48,18 @@ def test_promoting_the_last_wave_ends_the_rollout() -> None:
     assert "3f2c1ab becomes the stable commit" in done.says
 
 
+def test_promoting_is_about_the_wave_in_which_rules_that_changed_put_it() -> None:
+    waves = (("lab", ("gcp-us",)), WAVES[0], WAVES[1], ("rest", ("aws-us",)))
+    memory = in_wave_two("aws-eu")
+    done = promote(memory, waves, NOW)
+    assert 'leaves wave 1 of 4 "lab"' in done.says
+    assert 'begins wave 2 of 4 "canary"' in done.says
+    assert (rollout(done).wave, rollout(done).promoted) == (0, True)
+    assert 'is held in wave 1 of 4 "lab"' in hold(memory, waves, "", NOW).says
+    failed = in_wave_two(phase=FAILED)
+    assert 'tries wave 1 of 4 "lab" again' in resume(failed, waves, NOW).says
+
+
 def test_promoting_now_names_every_cluster_that_is_left() -> None:
     memory = in_wave_two("aws-eu")
     assert remaining(memory, WAVES) == ("aws-us", "gcp-eu", "gcp-us")
