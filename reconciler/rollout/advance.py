@@ -78,7 +78,8 @@ class Facts(Struct, frozen=True):
 
     newest    the newest commit that may be applied
     applied   the commit that runs without rollouts applied last; empty: none
-    waves     of a candidate: its waves in order, with every cluster in one of them
+    waves     of a candidate and the stable commit: its waves in order, with every cluster in one
+              of them
     changes   whether a commit changes anything in a cluster, beside what another one asks for there
     wellness  of a cluster that is on the candidate
     recorded  of clusters that could be looked at
@@ -86,14 +87,15 @@ class Facts(Struct, frozen=True):
     closed    cluster -> why nothing may be written there now
     gates     why the gates of a candidate's wave do not hold; empty: they do. Asked only where
               that decides
-    unserved  which kind of a candidate some cluster would not serve, in whatever wave; empty: none
+    unserved  which kind of a candidate, as it is not in the stable commit, some cluster would not
+              serve, in whatever wave; empty: none
     contains  whether a commit is another one, or comes after it
     """
 
     newest: str
     now: float
     rules: RolloutRules
-    waves: Callable[[str], Sequence[WaveTerms]]
+    waves: Callable[[str, str], Sequence[WaveTerms]]
     changes: Callable[[str, str, str], bool]
     wellness: Callable[[str, str], Wellness] = lambda _cluster, _candidate: Wellness()
     applied: str = ""
@@ -101,7 +103,7 @@ class Facts(Struct, frozen=True):
     down: Collection[str] = ()
     closed: Mapping[str, str] = field(default_factory=dict)
     gates: Callable[[str, int], str] = lambda _candidate, _wave: ""
-    unserved: Callable[[str], str] = lambda _candidate: ""
+    unserved: Callable[[str, str], str] = lambda _candidate, _stable: ""
     contains: Callable[[str, str], bool] = lambda commit, earlier: commit == earlier
 
     def has(self, cluster: str, commit: str) -> bool:
@@ -144,7 +146,7 @@ def _found(facts: Facts) -> RolloutMemory:
         if not all(facts.contains(applied, commit) for commit in set(commits.values())):
             applied = ""
         return RolloutMemory(stable=applied or facts.newest)
-    members = {name for terms in facts.waves(facts.newest) for name in terms.clusters}
+    members = {name for terms in facts.waves("", "") for name in terms.clusters}
     unknown = tuple(sorted(members - facts.recorded.keys()))
     only = _only(commits.values())
     if only and not unknown:
@@ -157,7 +159,7 @@ def _found(facts: Facts) -> RolloutMemory:
     if not elsewhere and facts.newest == stable:
         return RolloutMemory(stable=stable, unknown=unknown)
     candidate = facts.newest
-    for terms in facts.waves(facts.newest):
+    for terms in facts.waves("", ""):
         if found := [elsewhere[name] for name in terms.clusters if name in elsewhere]:
             candidate = found[0]
             break
@@ -171,7 +173,7 @@ def _found(facts: Facts) -> RolloutMemory:
         began=facts.now,
         wave=wave,
         wave_began=facts.now,
-        passed=tuple(n for terms in facts.waves(candidate)[:wave] for n in terms.clusters),
+        passed=tuple(n for terms in facts.waves("", "")[:wave] for n in terms.clusters),
         progress=facts.now,
         unknown=unknown,
     )
@@ -180,7 +182,7 @@ def _found(facts: Facts) -> RolloutMemory:
 def _last_begun(facts: Facts, candidate: str, commits: Mapping[str, str]) -> int:
     begun = [
         index
-        for index, terms in enumerate(facts.waves(candidate))
+        for index, terms in enumerate(facts.waves("", ""))
         if any(commits.get(name) == candidate for name in terms.clusters)
     ]
     return max(begun, default=0)
@@ -232,7 +234,7 @@ class _Run:
         self.memory = replace(self.memory, **changes)
 
     def _waves(self, candidate: str) -> Sequence[WaveTerms]:
-        waves = self.facts.waves(candidate)
+        waves = self.facts.waves(candidate, self.memory.stable)
         if not self.memory.at_once:
             return waves
         every = tuple(name for terms in waves for name in terms.clusters)
@@ -298,7 +300,7 @@ class _Run:
         if memory.wave >= len(waves):
             return self._complete()
         terms = waves[memory.wave]
-        if self._begins() and (why := facts.unserved(memory.candidate)):
+        if self._begins() and (why := facts.unserved(memory.candidate, memory.stable)):
             return self._fail(terms, why)
         present = [name for name in terms.clusters if name not in facts.down]
         on = [
@@ -497,7 +499,7 @@ def rollout_view(advanced: Advanced, facts: Facts) -> RolloutView:
             waiting=memory.waiting,
             events=advanced.events,
         )
-    waves = facts.waves(memory.candidate)
+    waves = facts.waves(memory.candidate, memory.stable)
     if memory.at_once:
         every = tuple(name for terms in waves for name in terms.clusters)
         waves = (WaveTerms("all at once", every, len(every)),)

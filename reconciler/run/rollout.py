@@ -295,14 +295,13 @@ class Rollout:
         )
 
     def _facts(self, seen: Mapping[str, MemberState], looked: LookedAt) -> Facts:
-        before, commits = self.memory, self.commits
+        commits = self.commits
         inventories = {n: o.observation.inventory for n, o in seen.items() if o.observation}
-        stable = before.stable
         return Facts(
             newest=commits.newest,
             now=self._now,
             rules=commits.rules,
-            waves=lambda candidate: commits.waves(candidate, stable),
+            waves=commits.waves,
             changes=lambda commit, cluster, other: bool(commits.changed(commit, cluster, other)),
             wellness=lambda cluster, candidate: self._wellness(
                 seen.get(cluster), cluster, candidate
@@ -315,7 +314,7 @@ class Rollout:
             down=frozenset(looked.availability.unavailable),
             closed={name: str(why) for name, why in closed(self.state, self._now).items()},
             gates=self._gates,
-            unserved=lambda candidate: self._unserved(candidate, seen),
+            unserved=lambda candidate, stable: self._unserved(candidate, stable, seen),
             contains=commits.contains,
         )
 
@@ -395,14 +394,14 @@ class Rollout:
                 return f"{key} {why}"
         return ""
 
-    def _unserved(self, candidate: str, seen: Mapping[str, MemberState]) -> str:
+    def _unserved(self, candidate: str, stable: str, seen: Mapping[str, MemberState]) -> str:
         """Which kind of the candidate some cluster would not know, with or without the candidate's
         own CustomResourceDefinitions; empty: none."""
         for name, one in sorted(seen.items()):
             if one.member is None or one.observation is None:
                 continue
             objects, found = self.commits.objects(candidate, name), one.observation
-            changed = self.commits.changed(candidate, name, self.memory.stable)
+            changed = self.commits.changed(candidate, name, stable)
             wanted = {
                 GroupVersionKind.of_manifest(objects[key].manifest)
                 for key in changed & objects.keys()

@@ -440,3 +440,21 @@ def _serves_widgets(world: RolloutWorld, name: str) -> bool:
 
 def _sizes(world: RolloutWorld) -> dict[str, int]:
     return {n: world.hosts[n].get("Widget", "one", "shop")["spec"]["size"] for n in NAMES}
+
+
+def test_what_waited_for_a_commit_begins_by_what_it_changes_then(simulated: RolloutWorld) -> None:
+    """A revert changes nothing beside what was stable before the commit that it reverts, but all
+    beside that one; so the Placement's limit holds."""
+    world = simulated
+    world.begin(
+        federation=FEDERATION + "  rollout: {waves: [{name: all}], queue: InOrder}\n",
+        web=WEB + "  rollout: {maxConcurrent: 1}\n",
+    )
+    world.commit(web=web("2") + "  rollout: {maxConcurrent: 1}\n")
+    world.run()
+    world.revert()
+    seen = []
+    for _ in range(8):
+        world.run()
+        seen.append(tuple(world.versions().values()))
+    assert seen[1:5] == [("2", "2", "2"), ("1", "2", "2"), ("1", "1", "2"), ("1", "1", "1")]

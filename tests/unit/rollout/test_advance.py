@@ -60,7 +60,7 @@ class Fleet:
             self.newest,
             self.now,
             self.rules,
-            waves=lambda _candidate: self.waves,
+            waves=lambda _candidate, _stable: self.waves,
             changes=lambda commit, cluster, other: (
                 commit != other and commit not in self.same and cluster not in self.untouched
             ),
@@ -69,7 +69,7 @@ class Fleet:
             down=self.down,
             closed=self.closed,
             gates=lambda _candidate, _wave: self.gate,
-            unserved=lambda _candidate: self.unserved,
+            unserved=lambda _candidate, _stable: self.unserved,
         )
 
     def wellness(self, cluster: str, candidate: str) -> Wellness:
