@@ -90,6 +90,7 @@ class Facts(Struct, frozen=True):
     unserved  which kind of a candidate, as it is not in the stable commit, some cluster would not
               serve, in whatever wave; empty: none
     contains  whether a commit is another one, or comes after it
+    has_left  whether an earlier commit is known to be in the history of a later one no more
     """
 
     newest: str
@@ -105,6 +106,7 @@ class Facts(Struct, frozen=True):
     gates: Callable[[str, int], str] = lambda _candidate, _wave: ""
     unserved: Callable[[str, str], str] = lambda _candidate, _stable: ""
     contains: Callable[[str, str], bool] = lambda commit, earlier: commit == earlier
+    has_left: Callable[[str, str], bool] = lambda _commit, _earlier: False
 
     def has(self, cluster: str, commit: str) -> bool:
         """Whether it has what was given to it, as far as one knows: a closed one gets it later."""
@@ -252,8 +254,7 @@ class _Run:
             if memory.candidate or memory.waiting or memory.commits:
                 self.memory = RolloutMemory(stable=newest)
         elif not memory.candidate:
-            waiting = memory.waiting if self.facts.rules.queue == "InOrder" else ()
-            first, *rest = dict.fromkeys([*waiting, newest])
+            first, *rest = self._waiting()
             if first != memory.refused:
                 self._begin(first, rest)
         elif newest == memory.candidate:
@@ -261,9 +262,18 @@ class _Run:
                 self._remember(waiting=())
         elif self._is_replaced():
             self._begin(newest, [])
-        elif newest not in memory.waiting:
-            in_order = self.facts.rules.queue == "InOrder"
-            self._remember(waiting=(*memory.waiting, newest) if in_order else (newest,))
+        elif (waiting := self._waiting()) != memory.waiting:
+            self._remember(waiting=waiting)
+
+    def _waiting(self) -> tuple[str, ...]:
+        """What waits, oldest first, the newest commit last. What a rewritten branch has no more
+        was taken out of it on purpose, and does not begin."""
+        newest, waiting = self.facts.newest, self.memory.waiting
+        if self.facts.rules.queue != "InOrder":
+            return (newest,)
+        if newest in waiting:
+            return waiting[: waiting.index(newest) + 1]
+        return (*(one for one in waiting if not self.facts.has_left(newest, one)), newest)
 
     def find_wave(self) -> None:
         waves = self._waves(self.memory.candidate) if self.memory.candidate else ()

@@ -143,16 +143,28 @@ class FleetCommits:
 
     def contains(self, commit: str, earlier: str) -> bool:
         """Whether a commit is another one, or comes after it. False where nobody can tell."""
-        from reconciler.git.descent import check_descent
+        return self._comes_after(commit, earlier) is True
+
+    def has_left(self, commit: str, earlier: str) -> bool:
+        """Whether an earlier commit is in the history of a later one no more, as a branch was
+        rewritten. False where nobody can tell."""
+        return self._comes_after(commit, earlier) is False
+
+    def _comes_after(self, commit: str, earlier: str) -> bool | None:
+        from reconciler.git.descent import NoDescendant, check_descent
         from reconciler.git.signatures import in_repository
 
         if not commit or commit == earlier:
             return commit == earlier
+        if UNCOMMITTED in (commit, earlier):
+            return None
         where = self._newest.source.where
         try:
             in_repository(where, lambda folder: check_descent(where, folder, earlier, commit))
-        except SourceError:
+        except NoDescendant:
             return False
+        except SourceError:
+            return None
         return True
 
     def objects(self, commit: str, cluster: str) -> Objects:
@@ -316,6 +328,7 @@ class Rollout:
             gates=self._gates,
             unserved=lambda candidate, stable: self._unserved(candidate, stable, seen),
             contains=commits.contains,
+            has_left=commits.has_left,
         )
 
     def _gates(self, candidate: str, wave: int) -> str:

@@ -54,6 +54,8 @@ class Fleet:
     recorded: dict[str, Recorded] = field(default_factory=dict)
     gate: str = ""
     unserved: str = ""
+    gone: frozenset[str] = frozenset()
+    """Commits that the branch has no more."""
 
     def facts(self) -> Facts:
         return Facts(
@@ -70,6 +72,7 @@ class Fleet:
             closed=self.closed,
             gates=lambda _candidate, _wave: self.gate,
             unserved=lambda _candidate, _stable: self.unserved,
+            has_left=lambda _newest, earlier: earlier in self.gone,
         )
 
     def wellness(self, cluster: str, candidate: str) -> Wellness:
@@ -222,6 +225,29 @@ def test_newer_commits_wait_past_the_first_wave(queue: str, second: str) -> None
         fleet.run(seconds=100)
     assert seen[:2] == ["two", second]
     assert fleet.commits() == "four four four four"
+
+
+@pytest.mark.parametrize(
+    ("newest", "gone", "waiting"),
+    [("five", {"four"}, ("three", "five")), ("three", {"four"}, ("three",)), ("two", {}, ())],
+)
+def test_what_a_rewritten_branch_has_no_more_does_not_begin(
+    newest: str, gone: set[str], waiting: tuple[str, ...]
+) -> None:
+    fleet = _settled(rules=RolloutRules((), 600.0, queue="InOrder"))
+    fleet.run("two")
+    fleet.run("three", seconds=1)
+    fleet.run("four", seconds=1)
+    assert fleet.memory is not None
+    assert fleet.memory.waiting == ("three", "four")
+    fleet.gone = frozenset(gone)
+    assert fleet.run(newest, seconds=1).memory.waiting == waiting
+    seen = set()
+    for _ in range(40):
+        fleet.run(seconds=100)
+        seen.add(fleet.has("a"))
+    assert seen == {"two", *waiting}
+    assert fleet.commits() == " ".join([newest] * 4)
 
 
 def test_a_branch_that_is_set_back_ends_it() -> None:
