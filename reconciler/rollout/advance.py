@@ -284,8 +284,10 @@ class _Run:
         memory = self.memory
         if memory.phase is RolloutPhase.FAILED:
             return True
-        in_first = memory.phase is RolloutPhase.PROGRESSING and memory.wave == 0
-        return in_first and self.facts.rules.queue == "Latest"
+        # Rules that changed may have put it in the first wave again. All at once is one wave.
+        in_first = memory.wave == 0 and (memory.at_once or not memory.passed)
+        on_its_way = memory.phase is RolloutPhase.PROGRESSING
+        return on_its_way and in_first and self.facts.rules.queue == "Latest"
 
     def _begin(self, commit: str, waiting: Sequence[str]) -> None:
         instead = (

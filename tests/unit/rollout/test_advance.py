@@ -210,6 +210,19 @@ def test_a_newer_commit_in_the_first_wave(queue: str, then: str) -> None:
     assert fleet.commits() == "three three three three"
 
 
+def test_what_has_left_its_first_wave_is_not_replaced_there_as_rules_put_it_back() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.run()
+    fleet.run(seconds=61)
+    assert fleet.commits() == "two two one one"
+    fleet.waves = (WaveTerms("lab", ("d",), 1, soak=600.0), *WAVES[:2])
+    for _ in range(4):
+        assert fleet.run("three").memory.candidate == "two"
+        assert fleet.memory is not None
+        assert fleet.memory.waiting == ("three",)
+
+
 @pytest.mark.parametrize(("queue", "second"), [("Latest", "four"), ("InOrder", "three")])
 def test_newer_commits_wait_past_the_first_wave(queue: str, second: str) -> None:
     fleet = _settled(rules=RolloutRules((), 600.0, queue=queue))  # type: ignore[arg-type]
