@@ -48,6 +48,8 @@ def headline(view: RolloutView) -> str:
     if not view.candidate:
         if view.phase == HELD:
             return f"Rollouts are held: {view.reason}"
+        if not view.stable:
+            return "Nothing is remembered of rollouts: the next run finds each cluster's commit"
         stable = short_commit(view.stable)
         why = f"; {view.reason}" if view.reason else ""
         return f"No rollout is on its way; every cluster is on {stable}, or about to be{why}"

@@ -109,9 +109,10 @@ class Facts(Struct, frozen=True):
     has_left: Callable[[str, str], bool] = lambda _commit, _earlier: False
 
     def has(self, cluster: str, commit: str) -> bool:
-        """Whether it has what was given to it, as far as one knows: a closed one gets it later."""
+        """Whether all of a commit that changes something there was written: where a part of it was
+        refused, or must not be written now, that comes later."""
         found = self.recorded.get(cluster)
-        return cluster not in self.closed or found is None or found.commit == commit
+        return found is not None and found.commit == commit
 
 
 class Advanced(Struct, frozen=True):
@@ -131,6 +132,7 @@ def advance(before: RolloutMemory | None, facts: Facts) -> Advanced:
     run.without_down()
     run.follow_git()
     run.find_wave()
+    run.see_left()
     while run.memory.candidate and run.memory.phase is RolloutPhase.PROGRESSING and run.step():
         if not run.memory.candidate:
             run.follow_git()
@@ -279,6 +281,17 @@ class _Run:
         waves = self._waves(self.memory.candidate) if self.memory.candidate else ()
         names = (terms.clusters for terms in waves)
         self.memory = in_its_wave(self.memory, names, self.facts.now)
+
+    def see_left(self) -> None:
+        """Clusters that were not well when a person promoted their wave may be so by now."""
+        memory = self.memory
+        unwell = [n for n in memory.passed if n not in memory.arrived]
+        if well := [
+            n
+            for n in unwell
+            if memory.commits.get(n) == memory.candidate and not self._wellness(n).why
+        ]:
+            self._remember(arrived=(*memory.arrived, *well))
 
     def _is_replaced(self) -> bool:
         memory = self.memory
@@ -457,7 +470,6 @@ class _Run:
             wave_began=now,
             passed=(*self.memory.passed, *terms.clusters),
             progress=now,
-            arrived=(),
             well=0.0,
             rests=False,
             promoted=False,
@@ -473,7 +485,8 @@ class _Run:
         if self.facts.rules.on_failure == "Return":
             back = [n for n in terms.clusters if memory.commits.get(n) == memory.candidate]
             self._remember(
-                commits={n: c for n, c in memory.commits.items() if n not in back}, arrived=()
+                commits={n: c for n, c in memory.commits.items() if n not in back},
+                arrived=tuple(n for n in memory.arrived if n not in back),
             )
             if back:
                 self._tell(
@@ -492,7 +505,12 @@ class _Run:
             # Nobody needs to know of a commit that changes no cluster.
             self.events = [one for one in self.events if one[0] is not RolloutEvent.STARTED]
         else:
-            late = [n for n in every if n in self.facts.down or not self.facts.has(n, done)]
+            late = [
+                name
+                for name in every
+                if name in self.facts.down
+                or (changes(done, name, self.memory.stable) and not self.facts.has(name, done))
+            ]
             but = f" but {first_few(late)}, which get{'s' * (len(late) == 1)} it later" * bool(late)
             self._tell(RolloutEvent.COMPLETED, f"{short_commit(done)} is in every cluster{but}")
         self.memory = RolloutMemory(stable=done, waiting=self.memory.waiting)
@@ -547,11 +565,12 @@ def _wave_view(
         if name in facts.down:
             step = ClusterStep.DOWN
         elif commit == memory.candidate:
-            is_well = name in memory.arrived or (state == "done" and facts.has(name, commit))
-            step = ClusterStep.WELL if is_well else ClusterStep.BEGUN
-            if state == "current" and facts.changes(memory.candidate, name, memory.stable):
-                why = facts.wellness(name, memory.candidate).why
-                step = ClusterStep.BEGUN if why else step
+            unwell = ""
+            if state == "current" or name not in memory.arrived:
+                changes = facts.changes(memory.candidate, name, memory.stable)
+                unwell = facts.wellness(name, memory.candidate).why if changes else ""
+            step = ClusterStep.BEGUN if unwell else ClusterStep.WELL
+            why = why if unwell and why and state != "current" else unwell
         clusters.append(RolloutCluster(name, commit, step, why))
     return RolloutWave(
         terms.name,

@@ -67,7 +67,7 @@ def _wave(
         state = "done"
     elif index == rollout.wave:
         state = "current"
-    found = tuple(_cluster(name, state, rollout, down, closed) for name in names)
+    found = tuple(_cluster(name, rollout, down, closed) for name in names)
     soaked = now - rollout.well if state == "current" and rollout.well else 0.0
     least = 0.0 if state == "done" else max(0.0, wave.soak - soaked)
     waits = ""
@@ -78,14 +78,14 @@ def _wave(
 
 
 def _cluster(
-    name: str, state: str, rollout: RolloutMemory, down: set[str], closed: Mapping[str, str]
+    name: str, rollout: RolloutMemory, down: set[str], closed: Mapping[str, str]
 ) -> RolloutCluster:
     commit = rollout.commits.get(name, rollout.stable)
     here = not rollout.candidate or commit == rollout.candidate
     step = ClusterStep.WAITS
     if name in down:
         step = ClusterStep.DOWN
-    elif here and (state == "done" or name in rollout.passed or name in rollout.arrived):
+    elif here and (not rollout.candidate or name in rollout.arrived):
         step = ClusterStep.WELL
     elif here:
         step = ClusterStep.BEGUN

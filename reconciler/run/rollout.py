@@ -241,7 +241,7 @@ class Rollout:
         """``whole``: the end of the road is planned, as if the newest commit began now."""
         self._only_planned = only_planned
         if whole and remembered is not None and remembered.candidate != commits.newest:
-            remembered = RolloutMemory(stable=remembered.stable)
+            remembered = RolloutMemory(stable=remembered.stable, commits=remembered.commits)
         self.commits, self._now, self._seconds_left = commits, now, seconds_left
         self._remembered, self._applied = remembered, applied
         self._workloads: Mapping[str, Mapping[str, WorkloadMemory]] = {}

@@ -479,6 +479,34 @@ def test_promotion_leaves_a_wave_of_which_a_cluster_is_closed() -> None:
     assert fleet.has("a") == "two"
 
 
+def test_what_was_not_well_when_it_was_promoted_is_not_called_well() -> None:
+    fleet = _settled(bad=frozenset({"two"}))
+    fleet.run("two")
+    fleet.steered(promoted=True)
+
+    def canary() -> tuple[object, ...]:
+        view = rollout_view(fleet.run(), fleet.facts())
+        one = view.waves[0].clusters[0]
+        return view.waves[0].state, one.commit, one.step, one.why
+
+    assert canary() == ("done", "two", ClusterStep.BEGUN, "broken")
+    assert canary() == ("done", "two", ClusterStep.BEGUN, "broken")
+    fleet.bad = frozenset()
+    assert canary() == ("done", "two", ClusterStep.WELL, "")
+    fleet.bad = frozenset({"two"})
+    assert canary() == ("done", "two", ClusterStep.WELL, ""), "it is left, and has proved it"
+
+
+def test_where_a_part_of_it_was_refused_it_is_not_said_to_be_everywhere() -> None:
+    fleet = _settled(shut=frozenset("a"))
+    for _ in range(8):
+        found = fleet.run("two")
+        if not found.memory.candidate:
+            break
+        fleet.steered(promoted=True)
+    assert ("Completed", "two is in every cluster but a, which gets it later") in found.events
+
+
 def test_all_at_once_does_not_open_what_is_closed() -> None:
     fleet = _settled(closed={"c": "waits until Monday"})
     fleet.run("two")

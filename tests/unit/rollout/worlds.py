@@ -61,7 +61,9 @@ def in_wave_two(*begun: str, **given: Any) -> FleetMemory:
     fields = {name: getattr(rollout, name) for name in rollout.__struct_fields__}
     left = WAVES[: given.get("wave", 1)]
     passed = tuple(name for _, names in left for name in names)
-    return FleetMemory(rollout=RolloutMemory(**{**fields, "passed": passed, **given}))
+    changed = {**fields, "passed": passed, **given}
+    changed["arrived"] = (*passed, *changed["arrived"])
+    return FleetMemory(rollout=RolloutMemory(**changed))
 
 
 def down(memory: FleetMemory, name: str) -> FleetMemory:
