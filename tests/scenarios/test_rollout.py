@@ -354,6 +354,8 @@ def test_drift_is_repaired_to_each_clusters_own_commit(world: RolloutWorld) -> N
         world.run()
         assert world.versions(name) == {name: tag}
     assert world.rollout.phase is RolloutPhase.FAILED
+    written = {w.cluster.name: w.observation.inventory.commit for w in world.prepare().works}
+    assert written == world.commits(), "as reconcile clusters tells it"
 
 
 NOWHERE = """---
