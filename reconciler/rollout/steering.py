@@ -113,6 +113,9 @@ def promote(
         at_once=at_once,
     )
     left = remaining(memory, waves)
+    here = waves[rollout.wave][1] if rollout.wave < len(waves) else ()
+    # What is closed in the wave that is left has the commit as soon as it opens.
+    late = [name for name in here if name in left]
     if at_once:
         what = f"{_list(left)} at once" if left else "no further cluster, as all have it"
         says = f"{_name(rollout)} reaches all clusters: the next run gives it to {what}."
@@ -125,12 +128,13 @@ def promote(
             f"waiting for soak, gates or what is not well there, and begins {begins} "
             f"({_list(clusters) if clusters else 'no cluster'})."
         )
-        says += _later(clusters, memory, closed or {})
+        says += _later([*late, *clusters], memory, closed or {})
     else:
         says = (
             f"{_name(rollout)} is promoted: the next run leaves the last wave without waiting, "
             f"and {short_commit(rollout.candidate)} becomes the stable commit."
         )
+        says += _later(late, memory, closed or {})
     return _steered(memory, promoted, says)
 
 

@@ -76,6 +76,14 @@ def test_promoting_says_who_gets_it_later(at_once: bool) -> None:
     assert says.endswith(" Later there: aws-us waits until Monday; gcp-us is down.")
 
 
+@pytest.mark.parametrize("wave", [1, 2])
+def test_promoting_says_who_of_the_wave_that_is_left_gets_it_later(wave: int) -> None:
+    memory = in_wave_two(*WAVES[wave][1][:1], wave=wave)
+    last = WAVES[wave][1][-1]
+    says = promote(memory, WAVES, NOW, closed={last: "waits until Monday"}).says
+    assert says.endswith(f" Later there: {last} waits until Monday.")
+
+
 def test_what_has_failed_is_promoted_and_what_is_held_is_not() -> None:
     done = promote(in_wave_two(phase=FAILED, reason="web is not ready"), WAVES, NOW)
     assert (rollout(done).phase, rollout(done).reason) == (RolloutPhase.PROGRESSING, "")
