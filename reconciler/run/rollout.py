@@ -34,7 +34,7 @@ from reconciler.rollout.advance import (
 )
 from reconciler.rollout.model import RolloutView
 from reconciler.rollout.waves import gates_of, is_manual, limit, soak_of, waves_of
-from reconciler.rollout.words import short_commit
+from reconciler.rollout.words import UNCOMMITTED, short_commit
 from reconciler.run.decide import LookedAt
 from reconciler.run.repository import Repository, read_other_commit
 from reconciler.scheduler.capacity import needs_room, replicas_due
@@ -43,9 +43,6 @@ from reconciler.scheduler.keep_until_ready import is_current
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.schedule import schedule
 from reconciler.state.memory import RolloutMemory, WorkloadMemory
-
-UNCOMMITTED = "uncommitted"
-"""Stands for the commit of a work tree with changes that are in none."""
 
 Objects = Mapping[ObjectKey, DesiredObject]
 _NOWHERE = Position("", 1, 1)

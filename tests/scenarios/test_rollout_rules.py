@@ -9,11 +9,14 @@ import pytest
 
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
-from reconciler.api.errors import MemoryChanged, UsageError
+from reconciler.api.errors import MemoryChanged, ReconcileError, UsageError
+from reconciler.api.options import RunOptions
 from reconciler.cluster.client import Member
 from reconciler.cluster.endpoint import Endpoint, bearer
 from reconciler.cluster.http import Transport
+from reconciler.report.rollout import headline
 from reconciler.run.pipeline import apply_plan
+from reconciler.saved_plans.file import save_plan
 from reconciler.state.memory import RolloutPhase
 from tests.controlplane.process import eventually
 from tests.definitions import definition
@@ -335,8 +338,14 @@ def requests(world: RolloutWorld) -> dict[str, list[str]]:
 
 def test_a_change_in_no_commit_can_be_planned_and_not_applied(world: RolloutWorld) -> None:
     world.write("web.yaml", web("2"))
-    plan = world.plan(plan_only=True)
-    assert [change.key.name for _, change in plan.writes()] == ["web"]
+    prepared = world.prepare(plan_only=True)
+    assert [change.key.name for _, change in prepared.plan.writes()] == ["web"]
+    assert prepared.plan.rollout is not None
+    assert headline(prepared.plan.rollout).startswith("Rollout of uncommitted (stable ")
+    file = world.repository.parent / "plan.json"
+    with pytest.raises(ReconcileError, match="in no commit"):
+        save_plan(file, prepared, RunOptions(plan_only=True))
+    assert not file.exists()
     with world.writes() as writes, pytest.raises(UsageError, match="in no commit"):
         world.run()
     assert not any(writes.values())
