@@ -205,8 +205,14 @@ def _wave(rollout: RolloutMemory, waves: Waves) -> str:
 def _later(clusters: Sequence[str], memory: FleetMemory, closed: Mapping[str, str]) -> str:
     """Which of these clusters the next run cannot bring to another commit, and why."""
     down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
-    found = {n: "is down" if n in down else closed.get(n, "") for n in clusters}
-    reasons = "; ".join(f"{name} {why}" for name, why in found.items() if why)
+    by_reason: dict[str, list[str]] = {}
+    for name in clusters:
+        if why := "is down" if name in down else closed.get(name, ""):
+            by_reason.setdefault(why, []).append(name)
+    reasons = "; ".join(
+        f"{names[0]} {why}" if len(names) == 1 else f"{_list(names)}: {why}"
+        for why, names in by_reason.items()
+    )
     return f" Later there: {reasons}." if reasons else ""
 
 

@@ -76,6 +76,12 @@ def test_promoting_says_who_gets_it_later(at_once: bool) -> None:
     assert says.endswith(" Later there: aws-us waits until Monday; gcp-us is down.")
 
 
+def test_a_window_that_closes_many_clusters_is_told_once() -> None:
+    shut = dict.fromkeys(("gcp-eu", "aws-us", "gcp-us"), "waits until Monday")
+    says = promote(in_wave_two("aws-eu"), WAVES, NOW, at_once=True, closed=shut).says
+    assert says.endswith(" Later there: aws-us, gcp-eu, gcp-us: waits until Monday.")
+
+
 @pytest.mark.parametrize("wave", [1, 2])
 def test_promoting_says_who_of_the_wave_that_is_left_gets_it_later(wave: int) -> None:
     memory = in_wave_two(*WAVES[wave][1][:1], wave=wave)
