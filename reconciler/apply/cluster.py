@@ -310,7 +310,8 @@ class MemberRun:
             group_kinds=kinds,
             resources={k: r for k, r in known.items() if k.group_kind in used},
             new_fields=self._fields,
-            commit=self.commit,
+            # Where commits come in waves, the newest one may be that of other clusters only.
+            commit=self.work.own_commit or self.commit,
             done=self._done[0],
             stable=self._done[1],
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from reconciler.api.errors import ReconcileError
 from reconciler.api.options import declarations
@@ -95,6 +96,16 @@ class ShowingGroup(click.Group):
     """A command that shows, and the parent of those that change what it shows."""
 
     command_class = LimitedCommand
+    only_shown = frozenset({"output", "watch", "interval", "timeout"})
+    """The options by which is said how it is shown: no command under it knows them from there."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        under = next(iter([*ctx._protected_args, *ctx.args]), "")
+        for one in self.params if under in self.commands else ():
+            given = ctx.get_parameter_source(one.name or "") is ParameterSource.COMMANDLINE
+            if given and one.name in self.only_shown:
+                ctx.fail(f"{one.opts[-1]} goes with {ctx.command_path} alone, not {under}.")
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         grouped_help(self, ctx, formatter)

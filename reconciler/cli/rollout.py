@@ -170,15 +170,16 @@ def _show(
             else:
                 console.out("")
         console.document(text.rstrip("\n"))
-        for line in _times(view, time.time()) if output != "json" else ():
+        for line in _times(view, time.time(), console.width) if output != "json" else ():
             console.out(line)
     if opened.found.problem and not before:
         console.note(f"Warning: {opened.found.problem}")
     return text
 
 
-def _times(view: RolloutView, now: float) -> list[str]:
+def _times(view: RolloutView, now: float, width: int) -> list[str]:
     """Since when the candidate and its wave are on their way."""
+    from reconciler.report.text import Style
     from reconciler.rollout.words import duration
 
     def since(moment: float) -> str:
@@ -188,7 +189,8 @@ def _times(view: RolloutView, now: float) -> list[str]:
     if not view.candidate or not view.since:
         return []
     wave = f"; this wave {since(view.wave_since)}" if view.wave_since else ""
-    return [f"  Begun {since(view.since)}{wave}."]
+    text = f"Begun {since(view.since)}{wave}."
+    return list(Style(colour=False, width=width).wrapped("  ", text, 4))
 
 
 # -- steering --------------------------------------------------------------------------------------

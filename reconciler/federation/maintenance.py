@@ -92,19 +92,21 @@ class Maintenance:
     def __init__(self, state: DesiredState) -> None:
         self._federation = state.federation.maintenance
         self._clusters = {cluster.name: cluster for cluster in state.clusters}
-        ruled = [
-            w
-            for w in state.workloads
-            if w.rules.maintenance or w.rules.suspended or w.rules.suspended_everywhere
-        ]
-        self._workloads = {w.key: w for w in ruled} | {w.key.with_namespace: w for w in ruled}
         self.any = state.has_maintenance
+        self._commits = state.commits
+        states = state.commits.states if state.commits else {"": state}
+        # Where clusters are on several commits, that one of these closes nothing matters as well.
+        whole = len(states) > 1
+        self._workloads = {
+            commit: _by_key(one.workloads, whole=whole)
+            for commit, one in (states.items() if self.any else ())
+        }
 
     def closed(self, cluster: str, now: float, key: ObjectKey | None = None) -> Closed | None:
         """Why nothing is written to a cluster now, or not to this object in it; None: it is."""
         if not self.any:
             return None
-        one, workload = self._clusters[cluster], self._workloads.get(key) if key else None
+        one, workload = self._clusters[cluster], self._workload(cluster, key) if key else None
         if one.paused:
             return Closed((f"Cluster {cluster}",), paused=True)
         if workload and (
@@ -119,6 +121,14 @@ class Maintenance:
         shut, until, zone, failover = found
         return Closed(tuple(names[n] for n in shut), until, zone=zone, failover=failover)
 
+    def _workload(self, cluster: str, key: ObjectKey) -> Workload | None:
+        """As the cluster's own commit has it; what that has no more, as the stable one has it."""
+        commits = self._commits
+        if commits is None:
+            return self._workloads[""].get(key)
+        own = self._workloads[commits.of_cluster[cluster]]
+        return own.get(key) or self._workloads[commits.stable].get(key)
+
     def federation_closed(self, now: float) -> Closed | None:
         """Why nothing is written in the whole fleet now; None: something may be."""
         found = evaluate((self._federation,), now)
@@ -126,6 +136,17 @@ class Maintenance:
             return None
         _, until, zone, failover = found
         return Closed(("the Federation",), until, zone=zone, failover=failover)
+
+
+def _by_key(workloads: Sequence[Workload], *, whole: bool) -> dict[ObjectKey, Workload]:
+    """Those that something may close, or all; by the key as it is written, and as members know
+    it."""
+    found = [
+        w
+        for w in workloads
+        if whole or w.rules.maintenance or w.rules.suspended or w.rules.suspended_everywhere
+    ]
+    return {w.key: w for w in found} | {w.key.with_namespace: w for w in found}
 
 
 def placement_of(workload: Workload | None) -> str:

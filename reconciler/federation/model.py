@@ -745,13 +745,15 @@ class DesiredState(Struct, frozen=True, dict=True):
 
     @cached_property
     def has_maintenance(self) -> bool:
-        """Whether anything says that something is not written to at times."""
+        """Whether anything says that something is not written to at times, by any commit."""
+        states = self.commits.states.values() if self.commits else (self,)
         return (
             bool(self.federation.maintenance)
             or any(cluster.paused or cluster.maintenance for cluster in self.clusters)
             or any(
                 w.rules.maintenance or w.rules.suspended or w.rules.suspended_everywhere
-                for w in self.workloads
+                for one in states
+                for w in one.workloads
             )
         )
 

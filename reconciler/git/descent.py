@@ -9,12 +9,18 @@ from reconciler.git.fetch import fetch
 from reconciler.git.local import local_git
 from reconciler.git.location import SourceLocation
 
+
+class NoDescendant(SourceError):
+    """All of the history is there, and the one commit is not in that of the other."""
+
+
 # How much of the history is fetched, step by step, until the last applied commit is in it.
 DEPTHS = (50, 1000, 0)
 
 
 def check_descent(where: SourceLocation, folder: Path, last_applied: str, head: str) -> None:
-    """Raises SourceError unless ``head`` is ``last_applied`` or a descendant of it.
+    """Raises SourceError unless ``head`` is ``last_applied`` or a descendant of it; NoDescendant
+    where that is known, and not only not to be seen.
 
     ``folder`` is the repository: the kept clone, which is deepened as far as needed, or a local
     one, which is left alone.
@@ -34,7 +40,7 @@ def check_descent(where: SourceLocation, folder: Path, last_applied: str, head: 
             f"after {last_applied[:12]}, which was applied last",
             hint="clone it whole, for example with fetch-depth: 0",
         )
-    raise SourceError(
+    raise NoDescendant(
         f"commit {head[:12]} does not come after {last_applied[:12]}, which was applied last",
         hint="a force-push, or a mirror that is behind? If it is meant: --allow-rollback once, "
         "or spec.source.allowRollback",

@@ -6,6 +6,7 @@ find the words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -240,9 +241,17 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
         if scalar and shown != "this":
             shown = document.written(*path) or shown
             problem = read_as(error.instance, shown)
-        quoting = scalar and error.validator_value == "string"
+        # Quoted, a number without a unit is no duration yet.
+        fits = shown == "this" or re.search(error.schema.get("pattern", ""), shown) is not None
+        quoting = scalar and error.validator_value == "string" and fits
         hint = ("quote it" if shown == "this" else f'quote it: "{shown}"') if quoting else ""
         yield _problem(document, path, problem, expected, hint)
+    elif error.validator == "uniqueItems":
+        for number, item in enumerate(error.instance):
+            if item in error.instance[:number]:
+                where = (*path, number)
+                words = "this" if _is_unquotable(document, where) else _shown(item)
+                yield _problem(document, where, f"{words} twice", "each once")
     else:
         problem = f"not valid ({error.validator})" if shown == "this" else error.message[:200]
         yield _problem(document, path, problem, expected)

@@ -48,12 +48,12 @@ def headline(view: RolloutView) -> str:
     if not view.candidate:
         if view.phase == HELD:
             return f"Rollouts are held: {view.reason}"
+        if not view.stable:
+            return "Nothing is remembered of rollouts: the next run finds each cluster's commit"
         stable = short_commit(view.stable)
         why = f"; {view.reason}" if view.reason else ""
         return f"No rollout is on its way; every cluster is on {stable}, or about to be{why}"
     name = f"Rollout of {short_commit(view.candidate)} (stable {short_commit(view.stable)})"
-    if view.complete:
-        return f"{name}: {road_length(view)}"
     found = current_wave(view)
     where = wave_name(found[0], len(view.waves), found[1].name) if found else "at its end"
     why = f": {view.reason}" if view.reason else ""
@@ -62,6 +62,8 @@ def headline(view: RolloutView) -> str:
     if view.phase == FAILED:
         # Its reason begins with the wave.
         return f"{name} has failed in {view.reason or where}"
+    if view.complete:
+        return f"{name}: {road_length(view)}"
     if view.at_once:
         return f"{name}: reaches all clusters at once, as a person let it"
     waits = waits_text(found[1]) if found else ""

@@ -35,6 +35,7 @@ from reconciler.rollout.model import (
     RolloutView,
     RolloutWave,
 )
+from reconciler.rollout.waves import in_its_wave
 from reconciler.rollout.words import aborted, short_commit, time_left, to_come_back
 from reconciler.state.memory import RolloutMemory, RolloutPhase
 
@@ -77,7 +78,8 @@ class Facts(Struct, frozen=True):
 
     newest    the newest commit that may be applied
     applied   the commit that runs without rollouts applied last; empty: none
-    waves     of a candidate: its waves in order, with every cluster in one of them
+    waves     of a candidate and the stable commit: its waves in order, with every cluster in one
+              of them
     changes   whether a commit changes anything in a cluster, beside what another one asks for there
     wellness  of a cluster that is on the candidate
     recorded  of clusters that could be looked at
@@ -85,14 +87,16 @@ class Facts(Struct, frozen=True):
     closed    cluster -> why nothing may be written there now
     gates     why the gates of a candidate's wave do not hold; empty: they do. Asked only where
               that decides
-    unserved  which kind of a candidate some cluster would not serve, in whatever wave; empty: none
+    unserved  which kind of a candidate, as it is not in the stable commit, some cluster would not
+              serve, in whatever wave; empty: none
     contains  whether a commit is another one, or comes after it
+    has_left  whether an earlier commit is known to be in the history of a later one no more
     """
 
     newest: str
     now: float
     rules: RolloutRules
-    waves: Callable[[str], Sequence[WaveTerms]]
+    waves: Callable[[str, str], Sequence[WaveTerms]]
     changes: Callable[[str, str, str], bool]
     wellness: Callable[[str, str], Wellness] = lambda _cluster, _candidate: Wellness()
     applied: str = ""
@@ -100,13 +104,15 @@ class Facts(Struct, frozen=True):
     down: Collection[str] = ()
     closed: Mapping[str, str] = field(default_factory=dict)
     gates: Callable[[str, int], str] = lambda _candidate, _wave: ""
-    unserved: Callable[[str], str] = lambda _candidate: ""
+    unserved: Callable[[str, str], str] = lambda _candidate, _stable: ""
     contains: Callable[[str, str], bool] = lambda commit, earlier: commit == earlier
+    has_left: Callable[[str, str], bool] = lambda _commit, _earlier: False
 
     def has(self, cluster: str, commit: str) -> bool:
-        """Whether it has what was given to it, as far as one knows: a closed one gets it later."""
+        """Whether all of a commit that changes something there was written: where a part of it was
+        refused, or must not be written now, that comes later."""
         found = self.recorded.get(cluster)
-        return cluster not in self.closed or found is None or found.commit == commit
+        return found is not None and found.commit == commit
 
 
 class Advanced(Struct, frozen=True):
@@ -126,6 +132,7 @@ def advance(before: RolloutMemory | None, facts: Facts) -> Advanced:
     run.without_down()
     run.follow_git()
     run.find_wave()
+    run.see_left()
     while run.memory.candidate and run.memory.phase is RolloutPhase.PROGRESSING and run.step():
         if not run.memory.candidate:
             run.follow_git()
@@ -143,7 +150,7 @@ def _found(facts: Facts) -> RolloutMemory:
         if not all(facts.contains(applied, commit) for commit in set(commits.values())):
             applied = ""
         return RolloutMemory(stable=applied or facts.newest)
-    members = {name for terms in facts.waves(facts.newest) for name in terms.clusters}
+    members = {name for terms in facts.waves("", "") for name in terms.clusters}
     unknown = tuple(sorted(members - facts.recorded.keys()))
     only = _only(commits.values())
     if only and not unknown:
@@ -156,7 +163,7 @@ def _found(facts: Facts) -> RolloutMemory:
     if not elsewhere and facts.newest == stable:
         return RolloutMemory(stable=stable, unknown=unknown)
     candidate = facts.newest
-    for terms in facts.waves(facts.newest):
+    for terms in facts.waves("", ""):
         if found := [elsewhere[name] for name in terms.clusters if name in elsewhere]:
             candidate = found[0]
             break
@@ -170,7 +177,7 @@ def _found(facts: Facts) -> RolloutMemory:
         began=facts.now,
         wave=wave,
         wave_began=facts.now,
-        passed=tuple(n for terms in facts.waves(candidate)[:wave] for n in terms.clusters),
+        passed=tuple(n for terms in facts.waves("", "")[:wave] for n in terms.clusters),
         progress=facts.now,
         unknown=unknown,
     )
@@ -179,7 +186,7 @@ def _found(facts: Facts) -> RolloutMemory:
 def _last_begun(facts: Facts, candidate: str, commits: Mapping[str, str]) -> int:
     begun = [
         index
-        for index, terms in enumerate(facts.waves(candidate))
+        for index, terms in enumerate(facts.waves("", ""))
         if any(commits.get(name) == candidate for name in terms.clusters)
     ]
     return max(begun, default=0)
@@ -231,7 +238,7 @@ class _Run:
         self.memory = replace(self.memory, **changes)
 
     def _waves(self, candidate: str) -> Sequence[WaveTerms]:
-        waves = self.facts.waves(candidate)
+        waves = self.facts.waves(candidate, self.memory.stable)
         if not self.memory.at_once:
             return waves
         every = tuple(name for terms in waves for name in terms.clusters)
@@ -249,8 +256,7 @@ class _Run:
             if memory.candidate or memory.waiting or memory.commits:
                 self.memory = RolloutMemory(stable=newest)
         elif not memory.candidate:
-            waiting = memory.waiting if self.facts.rules.queue == "InOrder" else ()
-            first, *rest = dict.fromkeys([*waiting, newest])
+            first, *rest = self._waiting()
             if first != memory.refused:
                 self._begin(first, rest)
         elif newest == memory.candidate:
@@ -258,28 +264,43 @@ class _Run:
                 self._remember(waiting=())
         elif self._is_replaced():
             self._begin(newest, [])
-        elif newest not in memory.waiting:
-            in_order = self.facts.rules.queue == "InOrder"
-            self._remember(waiting=(*memory.waiting, newest) if in_order else (newest,))
+        elif (waiting := self._waiting()) != memory.waiting:
+            self._remember(waiting=waiting)
+
+    def _waiting(self) -> tuple[str, ...]:
+        """What waits, oldest first, the newest commit last. What a rewritten branch has no more
+        was taken out of it on purpose, and does not begin."""
+        newest, waiting = self.facts.newest, self.memory.waiting
+        if self.facts.rules.queue != "InOrder":
+            return (newest,)
+        if newest in waiting:
+            return waiting[: waiting.index(newest) + 1]
+        return (*(one for one in waiting if not self.facts.has_left(newest, one)), newest)
 
     def find_wave(self) -> None:
-        """The rules may have changed since: it is in the first wave of which it has not left all
-        clusters, whatever that wave's index was."""
-        if not self.memory.candidate:
-            return
-        passed = {*self.memory.passed}
-        waves = self._waves(self.memory.candidate)
-        left = (i for i, terms in enumerate(waves) if not passed.issuperset(terms.clusters))
-        wave = next(left, len(waves))
-        if wave != self.memory.wave:
-            self._remember(wave=wave, wave_began=self.facts.now, well=0.0)
+        waves = self._waves(self.memory.candidate) if self.memory.candidate else ()
+        names = (terms.clusters for terms in waves)
+        self.memory = in_its_wave(self.memory, names, self.facts.now)
+
+    def see_left(self) -> None:
+        """Clusters that were not well when a person promoted their wave may be so by now."""
+        memory = self.memory
+        unwell = [n for n in memory.passed if n not in memory.arrived]
+        if well := [
+            n
+            for n in unwell
+            if memory.commits.get(n) == memory.candidate and not self._wellness(n).why
+        ]:
+            self._remember(arrived=(*memory.arrived, *well))
 
     def _is_replaced(self) -> bool:
         memory = self.memory
         if memory.phase is RolloutPhase.FAILED:
             return True
-        in_first = memory.phase is RolloutPhase.PROGRESSING and memory.wave == 0
-        return in_first and self.facts.rules.queue == "Latest"
+        # Rules that changed may have put it in the first wave again. All at once is one wave.
+        in_first = memory.wave == 0 and (memory.at_once or not memory.passed)
+        on_its_way = memory.phase is RolloutPhase.PROGRESSING
+        return on_its_way and in_first and self.facts.rules.queue == "Latest"
 
     def _begin(self, commit: str, waiting: Sequence[str]) -> None:
         instead = (
@@ -304,7 +325,7 @@ class _Run:
         if memory.wave >= len(waves):
             return self._complete()
         terms = waves[memory.wave]
-        if self._begins() and (why := facts.unserved(memory.candidate)):
+        if self._begins() and (why := facts.unserved(memory.candidate, memory.stable)):
             return self._fail(terms, why)
         present = [name for name in terms.clusters if name not in facts.down]
         on = [
@@ -449,7 +470,6 @@ class _Run:
             wave_began=now,
             passed=(*self.memory.passed, *terms.clusters),
             progress=now,
-            arrived=(),
             well=0.0,
             rests=False,
             promoted=False,
@@ -465,7 +485,8 @@ class _Run:
         if self.facts.rules.on_failure == "Return":
             back = [n for n in terms.clusters if memory.commits.get(n) == memory.candidate]
             self._remember(
-                commits={n: c for n, c in memory.commits.items() if n not in back}, arrived=()
+                commits={n: c for n, c in memory.commits.items() if n not in back},
+                arrived=tuple(n for n in memory.arrived if n not in back),
             )
             if back:
                 self._tell(
@@ -484,7 +505,12 @@ class _Run:
             # Nobody needs to know of a commit that changes no cluster.
             self.events = [one for one in self.events if one[0] is not RolloutEvent.STARTED]
         else:
-            late = [n for n in every if n in self.facts.down or not self.facts.has(n, done)]
+            late = [
+                name
+                for name in every
+                if name in self.facts.down
+                or (changes(done, name, self.memory.stable) and not self.facts.has(name, done))
+            ]
             but = f" but {first_few(late)}, which get{'s' * (len(late) == 1)} it later" * bool(late)
             self._tell(RolloutEvent.COMPLETED, f"{short_commit(done)} is in every cluster{but}")
         self.memory = RolloutMemory(stable=done, waiting=self.memory.waiting)
@@ -503,7 +529,7 @@ def rollout_view(advanced: Advanced, facts: Facts) -> RolloutView:
             waiting=memory.waiting,
             events=advanced.events,
         )
-    waves = facts.waves(memory.candidate)
+    waves = facts.waves(memory.candidate, memory.stable)
     if memory.at_once:
         every = tuple(name for terms in waves for name in terms.clusters)
         waves = (WaveTerms("all at once", every, len(every)),)
@@ -539,11 +565,12 @@ def _wave_view(
         if name in facts.down:
             step = ClusterStep.DOWN
         elif commit == memory.candidate:
-            is_well = name in memory.arrived or (state == "done" and facts.has(name, commit))
-            step = ClusterStep.WELL if is_well else ClusterStep.BEGUN
-            if state == "current" and facts.changes(memory.candidate, name, memory.stable):
-                why = facts.wellness(name, memory.candidate).why
-                step = ClusterStep.BEGUN if why else step
+            unwell = ""
+            if state == "current" or name not in memory.arrived:
+                changes = facts.changes(memory.candidate, name, memory.stable)
+                unwell = facts.wellness(name, memory.candidate).why if changes else ""
+            step = ClusterStep.BEGUN if unwell else ClusterStep.WELL
+            why = why if unwell and why and state != "current" else unwell
         clusters.append(RolloutCluster(name, commit, step, why))
     return RolloutWave(
         terms.name,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from reconciler.federation.model import Cluster, RolloutRules, Wave
 from reconciler.rollout.model import ClusterStep, RolloutCluster, RolloutView, RolloutWave
-from reconciler.rollout.waves import waves_of
+from reconciler.rollout.waves import in_its_wave, waves_of
 from reconciler.rollout.words import A_PERSON, aborted, time_left, to_come_back
 from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPhase
 
@@ -32,6 +32,7 @@ def remembered_view(
     if rollout.at_once and not rollout.promoted:
         # A run has made one wave of all of them.
         found = [(Wave("all at once"), tuple(sorted(n for _, names in found for n in names)))]
+    rollout = in_its_wave(rollout, (names for _, names in found), now)
     waves = tuple(
         _wave(index, wave, names, rollout, down, closed or {}, now)
         for index, (wave, names) in enumerate(found)
@@ -66,7 +67,7 @@ def _wave(
         state = "done"
     elif index == rollout.wave:
         state = "current"
-    found = tuple(_cluster(name, state, rollout, down, closed) for name in names)
+    found = tuple(_cluster(name, rollout, down, closed) for name in names)
     soaked = now - rollout.well if state == "current" and rollout.well else 0.0
     least = 0.0 if state == "done" else max(0.0, wave.soak - soaked)
     waits = ""
@@ -77,14 +78,14 @@ def _wave(
 
 
 def _cluster(
-    name: str, state: str, rollout: RolloutMemory, down: set[str], closed: Mapping[str, str]
+    name: str, rollout: RolloutMemory, down: set[str], closed: Mapping[str, str]
 ) -> RolloutCluster:
     commit = rollout.commits.get(name, rollout.stable)
     here = not rollout.candidate or commit == rollout.candidate
     step = ClusterStep.WAITS
     if name in down:
         step = ClusterStep.DOWN
-    elif here and (state == "done" or name in rollout.arrived):
+    elif here and (not rollout.candidate or name in rollout.arrived):
         step = ClusterStep.WELL
     elif here:
         step = ClusterStep.BEGUN

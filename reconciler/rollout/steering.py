@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ReconcileError
 from reconciler.api.objects import first_few
+from reconciler.rollout.waves import in_its_wave
 from reconciler.rollout.words import short_commit, wave_name
 from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPhase
 
@@ -36,7 +37,7 @@ class CannotSteer(ReconcileError):
 
 def hold(memory: FleetMemory, waves: Waves, reason: str, now: float) -> Steered:
     """No further cluster begins until somebody resumes. Raises CannotSteer."""
-    rollout = _on_its_way(memory, "hold")
+    rollout = _on_its_way(memory, "hold", waves, now)
     if rollout.phase is RolloutPhase.FAILED:
         raise CannotSteer(
             f"{_name(rollout)} has failed, and does not go on by itself: {rollout.reason}",
@@ -64,8 +65,8 @@ def hold(memory: FleetMemory, waves: Waves, reason: str, now: float) -> Steered:
 def resume(memory: FleetMemory, waves: Waves, now: float) -> Steered:
     """What is held or has failed goes on in its wave, with a new deadline. Raises CannotSteer."""
     rollout = memory.rollout
-    if rollout is None or (not rollout.candidate and rollout.phase is not RolloutPhase.HELD):
-        rollout = _on_its_way(memory, "resume")
+    if rollout is None or rollout.candidate or rollout.phase is not RolloutPhase.HELD:
+        rollout = _on_its_way(memory, "resume", waves, now)
     if rollout.phase is RolloutPhase.PROGRESSING:
         raise CannotSteer(f"{_name(rollout)} is not held: it goes on by itself", hint=SEE)
     resumed = replace(rollout, phase=RolloutPhase.PROGRESSING, reason="", progress=now)
@@ -92,7 +93,7 @@ def promote(
     Also out of a failure; not while it is held, as whoever holds it has a reason. ``closed``:
     cluster -> why nothing is written to it now. Raises CannotSteer.
     """
-    rollout = _on_its_way(memory, "promote")
+    rollout = _on_its_way(memory, "promote", waves, now)
     if rollout.phase is RolloutPhase.HELD:
         raise CannotSteer(
             f"{_name(rollout)} is held: {rollout.reason}",
@@ -112,6 +113,9 @@ def promote(
         at_once=at_once,
     )
     left = remaining(memory, waves)
+    here = waves[rollout.wave][1] if rollout.wave < len(waves) else ()
+    # What is closed in the wave that is left has the commit as soon as it opens.
+    late = [name for name in here if name in left]
     if at_once:
         what = f"{_list(left)} at once" if left else "no further cluster, as all have it"
         says = f"{_name(rollout)} reaches all clusters: the next run gives it to {what}."
@@ -124,12 +128,13 @@ def promote(
             f"waiting for soak, gates or what is not well there, and begins {begins} "
             f"({_list(clusters) if clusters else 'no cluster'})."
         )
-        says += _later(clusters, memory, closed or {})
+        says += _later([*late, *clusters], memory, closed or {})
     else:
         says = (
             f"{_name(rollout)} is promoted: the next run leaves the last wave without waiting, "
             f"and {short_commit(rollout.candidate)} becomes the stable commit."
         )
+        says += _later(late, memory, closed or {})
     return _steered(memory, promoted, says)
 
 
@@ -171,10 +176,12 @@ def remaining(memory: FleetMemory, waves: Waves) -> tuple[str, ...]:
     )
 
 
-def _on_its_way(memory: FleetMemory, verb: str) -> RolloutMemory:
+def _on_its_way(
+    memory: FleetMemory, verb: str, waves: Waves = (), now: float = 0.0
+) -> RolloutMemory:
     rollout = memory.rollout
     if rollout is not None and rollout.candidate:
-        return rollout
+        return in_its_wave(rollout, (names for _, names in waves), now) if waves else rollout
     stable = rollout.stable if rollout else ""
     on = f": every cluster is on {short_commit(stable)}" if stable else ""
     raise CannotSteer(f"there is no rollout to {verb}{on}", hint=SEE)
@@ -198,8 +205,14 @@ def _wave(rollout: RolloutMemory, waves: Waves) -> str:
 def _later(clusters: Sequence[str], memory: FleetMemory, closed: Mapping[str, str]) -> str:
     """Which of these clusters the next run cannot bring to another commit, and why."""
     down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
-    found = {n: "is down" if n in down else closed.get(n, "") for n in clusters}
-    reasons = "; ".join(f"{name} {why}" for name, why in found.items() if why)
+    by_reason: dict[str, list[str]] = {}
+    for name in clusters:
+        if why := "is down" if name in down else closed.get(name, ""):
+            by_reason.setdefault(why, []).append(name)
+    reasons = "; ".join(
+        f"{names[0]} {why}" if len(names) == 1 else f"{_list(names)}: {why}"
+        for why, names in by_reason.items()
+    )
     return f" Later there: {reasons}." if reasons else ""
 
 

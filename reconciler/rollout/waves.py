@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+
+from msgspec.structs import replace
 
 from reconciler.federation.model import Cluster, Gate, RolloutRules, StricterRollout, Wave
 from reconciler.federation.rollout_rules import REST, named_or_selected
+from reconciler.state.memory import RolloutMemory
 
 _DIGITS = 9
 """Of a share times a count: 7% of 100 are 7, whatever binary fractions say."""
@@ -30,6 +33,24 @@ def waves_of(
     if left:
         found.append((REST, tuple(sorted(left))))
     return tuple(found)
+
+
+def in_its_wave(
+    memory: RolloutMemory, waves: Iterable[Collection[str]], now: float
+) -> RolloutMemory:
+    """The rules, or who is in which wave, may have changed since: a candidate is in the first wave
+    of which it has not left all clusters, whatever that wave's index was.
+
+    What a person promoted was the wave that it was in then, and none that came in front of it.
+    """
+    if not memory.candidate:
+        return memory
+    passed, every = frozenset(memory.passed), list(waves)
+    wave = next((n for n, names in enumerate(every) if not passed.issuperset(names)), len(every))
+    if wave == memory.wave:
+        return memory
+    promoted = memory.promoted and memory.at_once
+    return replace(memory, wave=wave, wave_began=now, well=0.0, promoted=promoted)
 
 
 def limit(wave: Wave, count: int, stricter: Iterable[StricterRollout] = ()) -> int:

@@ -8,13 +8,15 @@ from math import ceil
 from reconciler.api.objects import first_few
 
 SHORT = 7
+UNCOMMITTED = "uncommitted"
+"""Stands for the commit of a work tree with changes that are in none."""
 A_PERSON = "a person"
 """What a manual wave waits for."""
 
 
 def short_commit(commit: str) -> str:
-    """``3f2c1ab``; ``none`` where there is no commit."""
-    return commit[:SHORT] or "none"
+    """``3f2c1ab``; ``none`` where there is no commit; ``uncommitted`` as it is."""
+    return commit if commit == UNCOMMITTED else commit[:SHORT] or "none"
 
 
 def aborted(commit: str) -> str:

@@ -34,7 +34,7 @@ from reconciler.rollout.advance import (
 )
 from reconciler.rollout.model import RolloutView
 from reconciler.rollout.waves import gates_of, is_manual, limit, soak_of, waves_of
-from reconciler.rollout.words import short_commit
+from reconciler.rollout.words import UNCOMMITTED, short_commit
 from reconciler.run.decide import LookedAt
 from reconciler.run.repository import Repository, read_other_commit
 from reconciler.scheduler.capacity import needs_room, replicas_due
@@ -43,9 +43,6 @@ from reconciler.scheduler.keep_until_ready import is_current
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.schedule import schedule
 from reconciler.state.memory import RolloutMemory, WorkloadMemory
-
-UNCOMMITTED = "uncommitted"
-"""Stands for the commit of a work tree with changes that are in none."""
 
 Objects = Mapping[ObjectKey, DesiredObject]
 _NOWHERE = Position("", 1, 1)
@@ -143,16 +140,28 @@ class FleetCommits:
 
     def contains(self, commit: str, earlier: str) -> bool:
         """Whether a commit is another one, or comes after it. False where nobody can tell."""
-        from reconciler.git.descent import check_descent
+        return self._comes_after(commit, earlier) is True
+
+    def has_left(self, commit: str, earlier: str) -> bool:
+        """Whether an earlier commit is in the history of a later one no more, as a branch was
+        rewritten. False where nobody can tell."""
+        return self._comes_after(commit, earlier) is False
+
+    def _comes_after(self, commit: str, earlier: str) -> bool | None:
+        from reconciler.git.descent import NoDescendant, check_descent
         from reconciler.git.signatures import in_repository
 
         if not commit or commit == earlier:
             return commit == earlier
+        if UNCOMMITTED in (commit, earlier):
+            return None
         where = self._newest.source.where
         try:
             in_repository(where, lambda folder: check_descent(where, folder, earlier, commit))
-        except SourceError:
+        except NoDescendant:
             return False
+        except SourceError:
+            return None
         return True
 
     def objects(self, commit: str, cluster: str) -> Objects:
@@ -229,7 +238,7 @@ class Rollout:
         """``whole``: the end of the road is planned, as if the newest commit began now."""
         self._only_planned = only_planned
         if whole and remembered is not None and remembered.candidate != commits.newest:
-            remembered = RolloutMemory(stable=remembered.stable)
+            remembered = RolloutMemory(stable=remembered.stable, commits=remembered.commits)
         self.commits, self._now, self._seconds_left = commits, now, seconds_left
         self._remembered, self._applied = remembered, applied
         self._workloads: Mapping[str, Mapping[str, WorkloadMemory]] = {}
@@ -295,14 +304,13 @@ class Rollout:
         )
 
     def _facts(self, seen: Mapping[str, MemberState], looked: LookedAt) -> Facts:
-        before, commits = self.memory, self.commits
+        commits = self.commits
         inventories = {n: o.observation.inventory for n, o in seen.items() if o.observation}
-        stable = before.stable
         return Facts(
             newest=commits.newest,
             now=self._now,
             rules=commits.rules,
-            waves=lambda candidate: commits.waves(candidate, stable),
+            waves=commits.waves,
             changes=lambda commit, cluster, other: bool(commits.changed(commit, cluster, other)),
             wellness=lambda cluster, candidate: self._wellness(
                 seen.get(cluster), cluster, candidate
@@ -315,8 +323,9 @@ class Rollout:
             down=frozenset(looked.availability.unavailable),
             closed={name: str(why) for name, why in closed(self.state, self._now).items()},
             gates=self._gates,
-            unserved=lambda candidate: self._unserved(candidate, seen),
+            unserved=lambda candidate, stable: self._unserved(candidate, stable, seen),
             contains=commits.contains,
+            has_left=commits.has_left,
         )
 
     def _gates(self, candidate: str, wave: int) -> str:
@@ -395,14 +404,14 @@ class Rollout:
                 return f"{key} {why}"
         return ""
 
-    def _unserved(self, candidate: str, seen: Mapping[str, MemberState]) -> str:
+    def _unserved(self, candidate: str, stable: str, seen: Mapping[str, MemberState]) -> str:
         """Which kind of the candidate some cluster would not know, with or without the candidate's
         own CustomResourceDefinitions; empty: none."""
         for name, one in sorted(seen.items()):
             if one.member is None or one.observation is None:
                 continue
             objects, found = self.commits.objects(candidate, name), one.observation
-            changed = self.commits.changed(candidate, name, self.memory.stable)
+            changed = self.commits.changed(candidate, name, stable)
             wanted = {
                 GroupVersionKind.of_manifest(objects[key].manifest)
                 for key in changed & objects.keys()

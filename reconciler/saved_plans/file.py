@@ -40,6 +40,12 @@ def save_plan(file: Path, prepared: Prepared, options: RunOptions) -> SavedPlan:
             "the plan was not saved: it is of the end of the rollout, which no run does at once",
             hint="save what the next run would do: --plan --out, without --rollout complete",
         )
+    if prepared.plan.rollout and not prepared.repository.commit():
+        raise ReconcileError(
+            "the plan was not saved: it is of changes that are in no commit, and spec.rollout "
+            "brings commits to clusters",
+            hint="commit them, and plan again",
+        )
     origin = _origin(prepared, options)
     if why := _unknowable(prepared.plan, origin):
         raise ReconcileError(

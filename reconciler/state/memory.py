@@ -106,7 +106,7 @@ class RolloutMemory(
     wave        the index of the wave it is in; ``wave_began`` when that began
     passed      clusters of the waves that it has left, as those were then
     progress    when a cluster of the wave last began, or became well for the first time
-    arrived     clusters of the wave that have been well with the candidate
+    arrived     clusters of this wave and those before that have been well with the candidate
     well        since when the whole wave is well
     rests       no deadline runs, as the wave waits for a person, or for what is closed
     promoted    a person lets it leave this wave as soon as it may ask for that

@@ -63,3 +63,17 @@ def test_what_is_on_its_way_already_is_no_part_of_a_branch(simulated: RolloutWor
     assert changed(plan) == {name: ["extra"] for name in NAMES}
     assert plan.base is not None
     assert plan.base.left_out.changes == 2, "the two that are yet to get it"
+
+
+def test_the_order_says_which_commit_each_cluster_has(simulated: RolloutWorld) -> None:
+    world = simulated
+    world.begin()
+    stable, main = world.head, world.commit(web=web("2"))
+    for _ in range(2):
+        world.run()
+    git(world.repository, "checkout", "-q", "-b", "feature")
+    branch = world.commit({"extra.yaml": config_map("extra", colour="green")})
+    view = against_main(world).rollout
+    assert view is not None
+    commits = [cluster.commit for wave in view.waves for cluster in wave.clusters]
+    assert commits == [branch, main, stable]

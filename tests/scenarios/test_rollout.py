@@ -196,6 +196,28 @@ def test_in_order_every_commit_goes_its_whole_way(simulated: RolloutWorld) -> No
     assert not world.rollout.waiting
 
 
+def test_a_commit_that_a_rewritten_branch_has_no_more_does_not_begin(
+    simulated: RolloutWorld,
+) -> None:
+    world = simulated
+    world.begin(federation=rules(queue="InOrder"))
+    world.options["allow_rollback"] = True
+    for tag in ("2", "3", "4"):
+        world.commit(web=web(tag))
+        world.run()
+    third, fourth = git(world.repository, "rev-parse", "HEAD~1", "HEAD").split()
+    assert world.rollout.waiting == (third, fourth)
+    git(world.repository, "reset", "--hard", "-q", third)
+    fifth = world.commit(web=web("5"))
+    seen = set()
+    for _ in range(14):
+        world.run()
+        seen |= set(world.versions().values())
+        assert fourth not in world.rollout.waiting
+    assert seen == {"2", "3", "5"}
+    assert world.rollout.stable == fifth
+
+
 def test_a_cluster_lost_in_its_wave_neither_blocks_nor_counts(world: RolloutWorld) -> None:
     stable = world.head
     world.commit(web=web("2"))
@@ -332,6 +354,8 @@ def test_drift_is_repaired_to_each_clusters_own_commit(world: RolloutWorld) -> N
         world.run()
         assert world.versions(name) == {name: tag}
     assert world.rollout.phase is RolloutPhase.FAILED
+    written = {w.cluster.name: w.observation.inventory.commit for w in world.prepare().works}
+    assert written == world.commits(), "as reconcile clusters tells it"
 
 
 NOWHERE = """---

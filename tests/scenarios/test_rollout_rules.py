@@ -9,11 +9,14 @@ import pytest
 
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
-from reconciler.api.errors import MemoryChanged, UsageError
+from reconciler.api.errors import MemoryChanged, ReconcileError, UsageError
+from reconciler.api.options import RunOptions
 from reconciler.cluster.client import Member
 from reconciler.cluster.endpoint import Endpoint, bearer
 from reconciler.cluster.http import Transport
+from reconciler.report.rollout import headline
 from reconciler.run.pipeline import apply_plan
+from reconciler.saved_plans.file import save_plan
 from reconciler.state.memory import RolloutPhase
 from tests.controlplane.process import eventually
 from tests.definitions import definition
@@ -335,8 +338,14 @@ def requests(world: RolloutWorld) -> dict[str, list[str]]:
 
 def test_a_change_in_no_commit_can_be_planned_and_not_applied(world: RolloutWorld) -> None:
     world.write("web.yaml", web("2"))
-    plan = world.plan(plan_only=True)
-    assert [change.key.name for _, change in plan.writes()] == ["web"]
+    prepared = world.prepare(plan_only=True)
+    assert [change.key.name for _, change in prepared.plan.writes()] == ["web"]
+    assert prepared.plan.rollout is not None
+    assert headline(prepared.plan.rollout).startswith("Rollout of uncommitted (stable ")
+    file = world.repository.parent / "plan.json"
+    with pytest.raises(ReconcileError, match="in no commit"):
+        save_plan(file, prepared, RunOptions(plan_only=True))
+    assert not file.exists()
     with world.writes() as writes, pytest.raises(UsageError, match="in no commit"):
         world.run()
     assert not any(writes.values())
@@ -440,3 +449,21 @@ def _serves_widgets(world: RolloutWorld, name: str) -> bool:
 
 def _sizes(world: RolloutWorld) -> dict[str, int]:
     return {n: world.hosts[n].get("Widget", "one", "shop")["spec"]["size"] for n in NAMES}
+
+
+def test_what_waited_for_a_commit_begins_by_what_it_changes_then(simulated: RolloutWorld) -> None:
+    """A revert changes nothing beside what was stable before the commit that it reverts, but all
+    beside that one; so the Placement's limit holds."""
+    world = simulated
+    world.begin(
+        federation=FEDERATION + "  rollout: {waves: [{name: all}], queue: InOrder}\n",
+        web=WEB + "  rollout: {maxConcurrent: 1}\n",
+    )
+    world.commit(web=web("2") + "  rollout: {maxConcurrent: 1}\n")
+    world.run()
+    world.revert()
+    seen = []
+    for _ in range(8):
+        world.run()
+        seen.append(tuple(world.versions().values()))
+    assert seen[1:5] == [("2", "2", "2"), ("1", "2", "2"), ("1", "1", "2"), ("1", "1", "1")]

@@ -133,6 +133,49 @@ def test_what_waits_since_an_earlier_commit_holds_up_no_other(simulated: Rollout
     assert world.versions() == dict.fromkeys(NAMES, "1")
 
 
+def test_a_window_that_leaves_git_leaves_each_cluster_with_its_own_commit(
+    simulated: RolloutWorld,
+) -> None:
+    """What waited for the window until then would else be written everywhere in the first wave."""
+    world = simulated
+    world.begin()
+    world.commit(web=at_the_window("2"))
+    world.run()
+    world.steer(promoted=True, at_once=True)
+    world.run()
+    assert world.versions() == dict.fromkeys(NAMES, "1"), "all have that commit, and wait"
+    world.commit(web=web("2"))
+    world.run()
+    assert world.versions() == {FIRST: "2", SECOND: "1", LAST: "1"}
+    world.run()
+    assert world.versions() == {FIRST: "2", SECOND: "2", LAST: "1"}
+    world.run_until_stable(6)
+    assert world.now < OPENS
+    assert world.versions() == dict.fromkeys(NAMES, "2")
+
+
+def test_a_window_that_comes_with_a_commit_closes_no_cluster_that_has_not_got_it(
+    simulated: RolloutWorld,
+) -> None:
+    world = simulated
+    world.begin()
+    world.commit(web=at_the_window("2"))
+    world.run()
+    for name in (FIRST, SECOND):
+        containers = [{"name": "web", "image": "registry.invalid/web:by-hand"}]
+        world.hosts[name].apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": "web", "namespace": "shop"},
+                "spec": {"template": {"spec": {"containers": containers}}},
+            },
+            force=True,
+        )
+    world.run()
+    assert world.versions() == {FIRST: "by-hand", SECOND: "1", LAST: "1"}
+
+
 def test_what_a_guard_stops_proves_nothing_by_what_an_outage_asks_for(
     simulated: RolloutWorld,
 ) -> None:

@@ -91,6 +91,13 @@ def test_it_shows_what_the_last_run_left(steer: Steer, state: Path) -> None:
     assert document["rollout"]["waves"][0]["clusters"][0]["step"] == "well"
 
 
+def test_every_line_fits_a_narrow_terminal(steer: Steer, state: Path) -> None:
+    remember(state)
+    shown = steer(env={"COLUMNS": "64"}).stdout.splitlines()
+    assert any(line.startswith("  Begun 2") for line in shown)
+    assert max(map(len, shown)) <= 64
+
+
 def test_what_has_failed_ends_in_1_also_where_it_is_watched(steer: Steer, state: Path) -> None:
     remember(state, phase=RolloutPhase.FAILED, reason="wave 1, canary: shop/web is not ready")
     for options in ((), ("--watch",)):

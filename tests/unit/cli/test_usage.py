@@ -32,6 +32,9 @@ WRONG = [
     (["completion", "tcsh"], "'bash', 'zsh', 'fish'"),
     (["explain"], "Missing argument"),
     (["demo", "--nonsense"], "No such option"),
+    (["rollout", "-o", "json", "hold"], "--output goes with reconcile rollout alone, not hold"),
+    (["rollout", "--watch", "promote"], "--watch goes with reconcile rollout alone, not promote"),
+    (["seats", "-o", "json", "repair"], "--output goes with reconcile seats alone, not repair"),
 ]
 
 

@@ -264,6 +264,30 @@ def test_rules_that_cannot_be_meant_are_errors_with_their_place(
 
 
 @pytest.mark.parametrize(
+    ("wave", "said"),
+    [
+        (
+            "{name: a, clusters: [lab, aws, lab]}",
+            '6:44: $.spec.rollout.waves[0].clusters[2]: "lab" twice; expected each once',
+        ),
+        # A number that is quoted has no unit either.
+        (
+            "{name: a, soak: 10}",
+            "6:29: $.spec.rollout.waves[0].soak: 10 is a whole number; expected text: How long all "
+            "of its clusters must stay well before the next wave begins; not longer than "
+            "progressDeadline. A duration such as 30s, 5m or 1h30m.",
+        ),
+    ],
+)
+def test_what_the_schema_refuses_is_told_by_place_and_with_help_that_helps(
+    wave: str, said: str
+) -> None:
+    text = FLEET + f"    waves: [{wave}]\n"
+    problems = load([SourceFile("f.yaml", text.encode())]).problems
+    assert [str(one) for one in problems] == [f"f.yaml:{said}"]
+
+
+@pytest.mark.parametrize(
     ("url", "said"),
     [
         ("https://", "not an http or https URL with a host"),

@@ -42,9 +42,12 @@ def test_the_road_follows_what_this_run_does_wave_by_wave() -> None:
     assert "  Newer commits that wait until it ends: 77ce210.\n" in block
 
 
+@pytest.mark.parametrize("complete", [False, True])
 @pytest.mark.parametrize("phase", ["Held", "Failed"])
-def test_what_does_not_go_on_is_said_first_and_with_the_next_command(phase: str) -> None:
-    plan = rolling(phase=phase, reason="checkout is slow")
+def test_what_does_not_go_on_is_said_first_and_with_the_next_command(
+    phase: str, *, complete: bool
+) -> None:
+    plan = rolling(phase=phase, reason="checkout is slow", complete=complete)
     words = {"Held": 'is held in wave 2 of 3 "eu":', "Failed": "has failed in"}[phase]
     text = render_plan(plan)
     sentence = f"{words} checkout is slow"

@@ -54,13 +54,15 @@ class Fleet:
     recorded: dict[str, Recorded] = field(default_factory=dict)
     gate: str = ""
     unserved: str = ""
+    gone: frozenset[str] = frozenset()
+    """Commits that the branch has no more."""
 
     def facts(self) -> Facts:
         return Facts(
             self.newest,
             self.now,
             self.rules,
-            waves=lambda _candidate: self.waves,
+            waves=lambda _candidate, _stable: self.waves,
             changes=lambda commit, cluster, other: (
                 commit != other and commit not in self.same and cluster not in self.untouched
             ),
@@ -69,7 +71,8 @@ class Fleet:
             down=self.down,
             closed=self.closed,
             gates=lambda _candidate, _wave: self.gate,
-            unserved=lambda _candidate: self.unserved,
+            unserved=lambda _candidate, _stable: self.unserved,
+            has_left=lambda _newest, earlier: earlier in self.gone,
         )
 
     def wellness(self, cluster: str, candidate: str) -> Wellness:
@@ -207,6 +210,19 @@ def test_a_newer_commit_in_the_first_wave(queue: str, then: str) -> None:
     assert fleet.commits() == "three three three three"
 
 
+def test_what_has_left_its_first_wave_is_not_replaced_there_as_rules_put_it_back() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.run()
+    fleet.run(seconds=61)
+    assert fleet.commits() == "two two one one"
+    fleet.waves = (WaveTerms("lab", ("d",), 1, soak=600.0), *WAVES[:2])
+    for _ in range(4):
+        assert fleet.run("three").memory.candidate == "two"
+        assert fleet.memory is not None
+        assert fleet.memory.waiting == ("three",)
+
+
 @pytest.mark.parametrize(("queue", "second"), [("Latest", "four"), ("InOrder", "three")])
 def test_newer_commits_wait_past_the_first_wave(queue: str, second: str) -> None:
     fleet = _settled(rules=RolloutRules((), 600.0, queue=queue))  # type: ignore[arg-type]
@@ -222,6 +238,29 @@ def test_newer_commits_wait_past_the_first_wave(queue: str, second: str) -> None
         fleet.run(seconds=100)
     assert seen[:2] == ["two", second]
     assert fleet.commits() == "four four four four"
+
+
+@pytest.mark.parametrize(
+    ("newest", "gone", "waiting"),
+    [("five", {"four"}, ("three", "five")), ("three", {"four"}, ("three",)), ("two", {}, ())],
+)
+def test_what_a_rewritten_branch_has_no_more_does_not_begin(
+    newest: str, gone: set[str], waiting: tuple[str, ...]
+) -> None:
+    fleet = _settled(rules=RolloutRules((), 600.0, queue="InOrder"))
+    fleet.run("two")
+    fleet.run("three", seconds=1)
+    fleet.run("four", seconds=1)
+    assert fleet.memory is not None
+    assert fleet.memory.waiting == ("three", "four")
+    fleet.gone = frozenset(gone)
+    assert fleet.run(newest, seconds=1).memory.waiting == waiting
+    seen = set()
+    for _ in range(40):
+        fleet.run(seconds=100)
+        seen.add(fleet.has("a"))
+    assert seen == {"two", *waiting}
+    assert fleet.commits() == " ".join([newest] * 4)
 
 
 def test_a_branch_that_is_set_back_ends_it() -> None:
@@ -440,6 +479,34 @@ def test_promotion_leaves_a_wave_of_which_a_cluster_is_closed() -> None:
     assert fleet.has("a") == "two"
 
 
+def test_what_was_not_well_when_it_was_promoted_is_not_called_well() -> None:
+    fleet = _settled(bad=frozenset({"two"}))
+    fleet.run("two")
+    fleet.steered(promoted=True)
+
+    def canary() -> tuple[object, ...]:
+        view = rollout_view(fleet.run(), fleet.facts())
+        one = view.waves[0].clusters[0]
+        return view.waves[0].state, one.commit, one.step, one.why
+
+    assert canary() == ("done", "two", ClusterStep.BEGUN, "broken")
+    assert canary() == ("done", "two", ClusterStep.BEGUN, "broken")
+    fleet.bad = frozenset()
+    assert canary() == ("done", "two", ClusterStep.WELL, "")
+    fleet.bad = frozenset({"two"})
+    assert canary() == ("done", "two", ClusterStep.WELL, ""), "it is left, and has proved it"
+
+
+def test_where_a_part_of_it_was_refused_it_is_not_said_to_be_everywhere() -> None:
+    fleet = _settled(shut=frozenset("a"))
+    for _ in range(8):
+        found = fleet.run("two")
+        if not found.memory.candidate:
+            break
+        fleet.steered(promoted=True)
+    assert ("Completed", "two is in every cluster but a, which gets it later") in found.events
+
+
 def test_all_at_once_does_not_open_what_is_closed() -> None:
     fleet = _settled(closed={"c": "waits until Monday"})
     fleet.run("two")
@@ -483,6 +550,22 @@ def test_a_manual_wave_waits_for_a_person_for_as_long_as_it_takes() -> None:
     fleet.steered(promoted=True)
     fleet.run()
     assert fleet.commits() == "two two one one"
+
+
+def test_what_a_person_promoted_is_no_wave_that_rules_put_in_front_of_it() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.run()
+    fleet.run(seconds=61)
+    assert fleet.commits() == "two two one one"
+    fleet.steered(promoted=True)
+    fleet.waves = (WaveTerms("lab", ("d",), 1, soak=60.0), *WAVES[:2])
+    fleet.bad = frozenset({"two"})
+    fleet.run()
+    fleet.run()
+    assert fleet.memory is not None
+    assert (fleet.memory.wave, fleet.memory.promoted) == (0, False)
+    assert fleet.commits() == "two two one two", "it is tried in the new wave, and goes no further"
 
 
 def test_promotion_leaves_a_failed_wave() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from reconciler.federation.model import RolloutRules, Wave
 from reconciler.report.rollout import headline
 from reconciler.report.text import render_rollout
@@ -110,6 +112,13 @@ def test_without_a_candidate_every_cluster_is_on_the_stable_commit() -> None:
     assert "No rollout is on its way; every cluster is on 9be01d2" in render_rollout(found)
 
 
+def test_where_nothing_is_remembered_no_commit_is_made_up() -> None:
+    found = view(FleetMemory())
+    assert headline(found) == (
+        "Nothing is remembered of rollouts: the next run finds each cluster's commit"
+    )
+
+
 def test_a_commit_that_was_aborted_is_named() -> None:
     found = view(FleetMemory(rollout=RolloutMemory(STABLE, refused=CANDIDATE)))
     assert "; 3f2c1ab was aborted, and does not begin again" in headline(found)
@@ -139,6 +148,22 @@ def test_commits_that_wait_are_named() -> None:
 
 def test_a_wave_that_rules_no_longer_have_is_at_the_end() -> None:
     assert "at its end" in headline(view(in_wave_two(wave=7)))
+
+
+def test_a_wave_that_rules_put_in_front_is_the_one_that_it_is_in() -> None:
+    lab = RolloutRules((Wave("lab", clusters=("gcp-us",)), *RULES.waves))
+    found = remembered_view(lab, CLUSTERS, in_wave_two("aws-eu", well=NOW - 60), NOW)
+    assert [one.state for one in found.waves] == ["current", "coming", "coming", "coming"]
+    assert headline(found).endswith('wave 1 of 4 "lab", waits for gcp-us to begin')
+    assert found.waves[1].clusters[0].step is ClusterStep.WELL, "it was left before"
+    assert found.waves[2].least == 900, "it soaks anew when it is its turn"
+
+
+def test_what_was_not_well_when_it_was_promoted_is_not_called_well() -> None:
+    rollout = in_wave_two("aws-eu").rollout
+    assert rollout is not None
+    found = view(FleetMemory(rollout=replace(rollout, arrived=())))
+    assert (found.waves[0].state, found.waves[0].clusters[0].step) == ("done", ClusterStep.BEGUN)
 
 
 def test_a_wave_without_clusters_says_so() -> None:

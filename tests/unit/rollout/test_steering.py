@@ -48,6 +48,18 @@ def test_promoting_the_last_wave_ends_the_rollout() -> None:
     assert "3f2c1ab becomes the stable commit" in done.says
 
 
+def test_promoting_is_about_the_wave_in_which_rules_that_changed_put_it() -> None:
+    waves = (("lab", ("gcp-us",)), WAVES[0], WAVES[1], ("rest", ("aws-us",)))
+    memory = in_wave_two("aws-eu")
+    done = promote(memory, waves, NOW)
+    assert 'leaves wave 1 of 4 "lab"' in done.says
+    assert 'begins wave 2 of 4 "canary"' in done.says
+    assert (rollout(done).wave, rollout(done).promoted) == (0, True)
+    assert 'is held in wave 1 of 4 "lab"' in hold(memory, waves, "", NOW).says
+    failed = in_wave_two(phase=FAILED)
+    assert 'tries wave 1 of 4 "lab" again' in resume(failed, waves, NOW).says
+
+
 def test_promoting_now_names_every_cluster_that_is_left() -> None:
     memory = in_wave_two("aws-eu")
     assert remaining(memory, WAVES) == ("aws-us", "gcp-eu", "gcp-us")
@@ -62,6 +74,20 @@ def test_promoting_says_who_gets_it_later(at_once: bool) -> None:
     shut = {"aws-us": "waits until Monday", "canary": "waits until Monday"}
     says = promote(memory, WAVES, NOW, at_once=at_once, closed=shut).says
     assert says.endswith(" Later there: aws-us waits until Monday; gcp-us is down.")
+
+
+def test_a_window_that_closes_many_clusters_is_told_once() -> None:
+    shut = dict.fromkeys(("gcp-eu", "aws-us", "gcp-us"), "waits until Monday")
+    says = promote(in_wave_two("aws-eu"), WAVES, NOW, at_once=True, closed=shut).says
+    assert says.endswith(" Later there: aws-us, gcp-eu, gcp-us: waits until Monday.")
+
+
+@pytest.mark.parametrize("wave", [1, 2])
+def test_promoting_says_who_of_the_wave_that_is_left_gets_it_later(wave: int) -> None:
+    memory = in_wave_two(*WAVES[wave][1][:1], wave=wave)
+    last = WAVES[wave][1][-1]
+    says = promote(memory, WAVES, NOW, closed={last: "waits until Monday"}).says
+    assert says.endswith(f" Later there: {last} waits until Monday.")
 
 
 def test_what_has_failed_is_promoted_and_what_is_held_is_not() -> None:

@@ -59,7 +59,11 @@ def in_wave_two(*begun: str, **given: Any) -> FleetMemory:
         progress=NOW - 300,
     )
     fields = {name: getattr(rollout, name) for name in rollout.__struct_fields__}
-    return FleetMemory(rollout=RolloutMemory(**{**fields, **given}))
+    left = WAVES[: given.get("wave", 1)]
+    passed = tuple(name for _, names in left for name in names)
+    changed = {**fields, "passed": passed, **given}
+    changed["arrived"] = (*passed, *changed["arrived"])
+    return FleetMemory(rollout=RolloutMemory(**changed))
 
 
 def down(memory: FleetMemory, name: str) -> FleetMemory:
