@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import orjson
@@ -248,21 +248,43 @@ def _faults(document: Document, most: int) -> list[Problem]:
     """What is wrong with a document, ``most`` of it; one without fault is cleaned of what servers
     add."""
     # What is in the cache was judged before.
-    from reconciler.manifests.builtin_schemas import type_problems
     from reconciler.manifests.metadata import (
         identity_problems,
-        mark_problems,
+        metadata_problems,
         without_server_fields,
     )
-    from reconciler.manifests.own_schemas import schema_problems
 
     found = list(islice(identity_problems(document), most))
-    found = found or list(islice(_of_old_version(document), most))
-    found = found or list(islice(schema_problems(document), most))
-    found = found or list(islice(chain(mark_problems(document), type_problems(document)), most))
+    if not found:
+        # All at once: who mends a label must not find only then that a port is no number.
+        checks = (metadata_problems(document), *_checks_of_its_kind(document))
+        found = list(islice(_each_place_by_one(checks, most), most))
     if not found:
         without_server_fields(document.body)
     return [_with_origin(fault, document) for fault in found]
+
+
+def _checks_of_its_kind(document: Document) -> Iterator[Iterable[Problem]]:
+    """What is known of the kind. One of a version that is gone is told only what it takes to have
+    today's, as the rest is judged by that."""
+    from reconciler.manifests.builtin_schemas import type_problems
+    from reconciler.manifests.metadata import mark_problems
+    from reconciler.manifests.own_schemas import schema_problems
+
+    if old := list(_of_old_version(document)):
+        yield old
+    else:
+        yield from (schema_problems(document), mark_problems(document), type_problems(document))
+
+
+def _each_place_by_one(checks: Iterable[Iterable[Problem]], most: int) -> Iterator[Problem]:
+    """The problems of all checks, ``most`` of each. Where one has said something of a field, those
+    after it would say the same in other words."""
+    told: set[tuple[Position, str]] = set()
+    for check in checks:
+        found = list(islice((p for p in check if (p.position, p.path) not in told), most))
+        told |= {(p.position, p.path) for p in found}
+        yield from found
 
 
 def _of_old_version(document: Document) -> Iterator[Problem]:
@@ -334,14 +356,19 @@ def syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
         Position(file.path, line, column),
         "",
         f"not valid YAML: {problem}",
-        hint=_syntax_hint(text, line),
+        hint=_syntax_hint(text, line, problem),
     )
 
 
-def _syntax_hint(text: str, line: int) -> str:
+def _syntax_hint(text: str, line: int, problem: str) -> str:
     lines = text.splitlines()
     here = lines[line - 1] if 0 < line <= len(lines) else ""
-    if "\t" in here[: len(here) - len(here.lstrip())]:
+    is_json = text.lstrip()[:1] in ("{", "[")
+    if "Unicode character escape" in problem:
+        return "write the character itself instead of its escapes"
+    if is_json and "<document start>" in problem:
+        return "put a line with --- between two documents, also of JSON"
+    if not is_json and "\t" in here[: len(here) - len(here.lstrip())]:
         return "YAML is indented with spaces, never with tabs"
     if "{{" in here or "{{" in "".join(lines[max(0, line - 2) : line]):
         return "this looks like a template; render it first"

@@ -22,7 +22,7 @@ from reconciler.api.errors import Problem
 from reconciler.api.objects import Object, map_of
 from reconciler.api.spelling import close_matches
 from reconciler.manifests.document import Document
-from reconciler.manifests.own_schemas import KUBEFED_TYPES, schema_name
+from reconciler.manifests.own_schemas import KUBEFED_TYPES, json_path, schema_name
 from reconciler.manifests.secret_data import kind_of
 
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
@@ -92,7 +92,11 @@ def identity_problems(document: Document) -> Iterator[Problem]:
     if not isinstance(metadata, dict):
         place = ("metadata",) if "metadata" in body else ()
         yield _problem(document, place, "metadata is missing", "a map with a name")
-        return
+
+
+def metadata_problems(document: Document) -> Iterator[Problem]:
+    """What is wrong with the names, labels and annotations of a document that is a manifest."""
+    metadata = document.body["metadata"]
     if not metadata.get("name") and metadata.get("generateName"):
         yield _problem(
             document,
@@ -101,8 +105,30 @@ def identity_problems(document: Document) -> Iterator[Problem]:
             "metadata.name",
             "give it a name, so that the next run finds it again",
         )
-        return
-    yield from _name_problems(document, metadata)
+    else:
+        yield from _name_problems(document, metadata)
+    namespace = metadata.get("namespace")
+    if namespace is not None and not (
+        isinstance(namespace, str) and len(namespace) <= 63 and _LABEL_NAME.match(namespace)
+    ):
+        yield _problem(
+            document,
+            ("metadata", "namespace"),
+            f"not a valid namespace: {namespace!r}",
+            "lower case letters, digits and '-'",
+        )
+    for key in metadata:
+        if key not in _METADATA:
+            close = close_matches(key, _METADATA, 1)
+            yield _problem(
+                document,
+                ("metadata", key),
+                f"unknown key {key!r}",
+                "one of " + ", ".join(_METADATA[:6]),
+                f"did you mean {close[0]}?" if close else "",
+                at_key=True,
+            )
+    yield from _map_problems(document, metadata)
 
 
 def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
@@ -126,28 +152,6 @@ def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
             "lower case letters, digits, '-' and '.', with no '-' or '.' at either end",
             _lower_hint(name),
         )
-    namespace = metadata.get("namespace")
-    if namespace is not None and not (
-        isinstance(namespace, str) and len(namespace) <= 63 and _LABEL_NAME.match(namespace)
-    ):
-        yield _problem(
-            document,
-            ("metadata", "namespace"),
-            f"not a valid namespace: {namespace!r}",
-            "lower case letters, digits and '-'",
-        )
-    for key in metadata:
-        if key not in _METADATA:
-            close = close_matches(key, _METADATA, 1)
-            yield _problem(
-                document,
-                ("metadata", key),
-                f"unknown key {key!r}",
-                "one of " + ", ".join(_METADATA[:6]),
-                f"did you mean {close[0]}?" if close else "",
-                at_key=True,
-            )
-    yield from _map_problems(document, metadata)
 
 
 def mark_problems(document: Document, *, federated: bool = False) -> Iterator[Problem]:
@@ -245,7 +249,7 @@ def _problem(
 ) -> Problem:
     return Problem(
         document.position(*path, key=at_key),
-        "$" + "".join(f".{step}" for step in path) if path else "$",
+        json_path(path),
         message,
         expected,
         hint,

@@ -6,6 +6,7 @@ rules, no tags, duplicate keys found, aliases bounded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,9 @@ _OURS = "federation.reconciler.dev/"
 _OUR_WORD = "on"
 """A field of our own kinds that YAML 1.1 takes for true. They are read by nobody but this tool, so
 it is a word there, as in YAML 1.2; in other manifests it would be "true" for kubectl."""
+_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|.)")
+"""A surrogate pair, or any other escape, so that none begins in the middle of another."""
 _IMPLICIT = "implicit"
 _MERGE = "<<"
 
@@ -60,7 +64,7 @@ class _Composer(CParser):
 
 def compose(text: str) -> Iterator[Node]:
     """The root nodes of the documents. Raises yaml.YAMLError at the first fault."""
-    parser = _Composer(text)
+    parser = _Composer(_with_wide_escapes(text))
     try:
         while parser.check_node():
             node = parser.get_node()
@@ -71,6 +75,27 @@ def compose(text: str) -> Iterator[Node]:
         raise yaml.YAMLError("nested too deeply") from None
     finally:
         parser.dispose()
+
+
+def _with_wide_escapes(text: str) -> str:
+    """JSON whose surrogate pairs (``\\ud83d\\ude00``, as json.dumps writes them) are what YAML has
+    for one character. Spaces behind each text make up for it, so that all keeps its place."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    import orjson
+
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text  # kubectl refuses them in YAML as well.
+
+    def wide(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
+        high, low = int(match[1], 16), int(match[2], 16)
+        return f"\\U{0x10000 + ((high & 0x3FF) << 10) + (low & 0x3FF):08x}"
+
+    return _JSON_TEXT.sub(lambda one: _ESCAPE.sub(wide, one[0]).ljust(len(one[0])), text)
 
 
 @dataclass

@@ -293,7 +293,7 @@ NO_EFFECT = {
     ),
     "an unknown field": (
         WEB.replace("replicas: 2", "replcas: 2"),
-        "a.yaml:5: Kubernetes 1.36 knows no spec.replcas; did you mean replicas?",
+        "a.yaml:5: Kubernetes 1.37 knows no spec.replcas; did you mean replicas?",
     ),
 }  # fmt: skip
 

@@ -271,3 +271,58 @@ def test_on_is_a_word_in_our_own_kinds_and_a_question_elsewhere() -> None:
     both = textwrap.dedent(ours) + "---\n" + theirs
     (problem,) = load([SourceFile("f.yaml", both.encode())]).problems
     assert str(problem).startswith("f.yaml:12:8: the key on is read as true")
+
+
+PODS = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {version: 1}, annotations: {federation.reconciler.dev/protct: "true"}}
+spec: {replicas: "2"}
+"""
+PLACEMENT = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: Web, labels: {"example.com/a": 1}}
+spec: {selekt: []}
+"""
+
+
+def test_all_faults_of_one_document_are_told_at_once() -> None:
+    told = problems(PODS)
+    assert [text.split(": ")[0] for text in told] == ["a.yaml:3:41", "a.yaml:3:59", "a.yaml:4:18"]
+    generated = problems(
+        "apiVersion: v1\nkind: Secret\nmetadata: {generateName: a-}\ndata: {a: 1}\n"
+    )
+    assert [text.split(": ")[0] for text in generated] == ["a.yaml:3:26", "a.yaml:4:11"]
+
+
+def test_a_fault_that_two_checks_find_is_told_once() -> None:
+    told = [text.split(": ")[0] for text in problems(PLACEMENT)]
+    assert sorted(set(told)) == sorted(told)
+    assert {"a.yaml:3:18", "a.yaml:4:8"} <= set(told)
+
+
+def test_json_may_have_characters_of_two_escapes() -> None:
+    text = (
+        r'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"%s":"%s","x":1}}'
+    )
+    pair, other = r"\ud83d\uDE00", r"\\ud83d \/ \u00e9"
+    whole = (text % (pair, pair + other + pair)).replace('"x":1', '"x":"y"')
+    (document,) = load([SourceFile("a.json", whole.encode())]).documents
+    assert document.body["data"] == {"\U0001f600": "\U0001f600\\ud83d / é\U0001f600", "x": "y"}
+    (told,) = problems(text % (pair, pair), "a.json")
+    assert told.startswith(f"a.json:1:{(text % (pair, pair)).index(':1}}') + 2}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (CONFIG + 'data: {a: "\\ud83d"}\n', "write the character itself"),
+        ('{\n\t"a": "\\ud83d"\n}', "write the character itself"),
+        ('{"a": "b"}\n{"a": "b"}\n', "put a line with --- between"),
+    ],
+)
+def test_faults_of_json_have_a_hint_of_their_own(text: str, hint: str) -> None:
+    (*_, told) = problems(text)
+    assert hint in told
+    assert "tabs" not in told
