@@ -26,13 +26,15 @@ _MOST_RENDERED = 512
 _MEMORY = "1GiB"
 """Of the helm program, past which it collects garbage all the time instead of growing."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_CHART = re.compile(rb"""^apiVersion:[ \t]*["']?v[12]["']?[ \t]*(#.*)?\r?$""", re.MULTILINE)
-_KIND = re.compile(rb"^kind:", re.MULTILINE)
+_START = rb"^(?:\xef\xbb\xbf)?"
+"""Of a line, be it the first one of a file that some Windows program wrote."""
+_CHART = re.compile(_START + rb"""apiVersion:[ \t]*["']?v[12]["']?[ \t]*(#.*)?\r?$""", re.MULTILINE)
+_KIND = re.compile(_START + rb"kind:", re.MULTILINE)
 CHART_KIND = re.compile(rb"""["']?kind["']?:[ \t]*["']?Chart\b""")
 """In a file that may have a Chart of ours."""
-_LIBRARY = re.compile(rb"""^type:[ \t]*["']?library\b""", re.MULTILINE)
+_LIBRARY = re.compile(_START + rb"""type:[ \t]*["']?library\b""", re.MULTILINE)
 _BESIDE = re.compile(rb"""\brepository:[ \t]*["']?file://([^\s"'#,}]+)""")
-_VERSION_RULE = re.compile(rb"^kubeVersion:", re.MULTILINE)
+_VERSION_RULE = re.compile(_START + rb"kubeVersion:", re.MULTILINE)
 _ASKS = re.compile(
     rb"""Capabilities\s*\.\s*APIVersions\s*\.\s*Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]"""
 )

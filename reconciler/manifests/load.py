@@ -34,6 +34,17 @@ MAX_PROBLEMS = 100
 _QUOTED = re.compile(r"""\s*(?:'(?!<)[^']*\w[^']*'|"(?!<)[^"]*\w[^"]*")""")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _COMPACT_NESTING = re.compile(r"(?:[-?] ){200}|^ {1000}", re.MULTILINE)
+_CONFLICT_MARKS = ("<<<<<<< ", ">>>>>>> ")
+_SYNTAX_HINTS = (
+    ("cannot start any token", "quote a value that begins with @, ` or %"),
+    (
+        "mapping values are not allowed",
+        "quote a value with a colon in it, or mend the indentation",
+    ),
+    ("undefined alias", "quote a value that begins with *"),
+    ("did not find expected key", "look at the indentation and the quotes of this line"),
+)
+"""What libyaml says of YAML -> what it mostly comes from."""
 _REPORT = re.compile(rb'\s*\{\s*"formatVersion"\s*:')
 _KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 
@@ -320,6 +331,15 @@ def unfolded(document: Document) -> Iterator[Document | Problem]:
     """
     body = document.body
     items = body.get("items")
+    is_list = body.get("kind") == "List" and body.get("apiVersion") == "v1"
+    if is_list and not isinstance(items, list):
+        # Nothing is what Go prints of an empty list; but where the key is missing, it may be there
+        # under another name.
+        if items is not None or "items" not in body:
+            where = document.position(*(("items",) if "items" in body else ()))
+            message, hint = "a List without items", "write items: [] if it is to be empty"
+            yield _with_origin(Problem(where, "$", message, "a list in items", hint), document)
+        return
     if not str(body.get("kind", "")).endswith("List") or not isinstance(items, list):
         yield document
         return
@@ -374,7 +394,9 @@ def _syntax_hint(text: str, line: int, problem: str) -> str:
         return "this looks like a template; render it first"
     if "\x00" in here:
         return "the file holds NUL bytes; is it binary?"
-    return ""
+    if any(one.startswith(_CONFLICT_MARKS) for one in lines):
+        return "the file holds the marks of a merge that somebody has to settle"
+    return "" if is_json else next((say for what, say in _SYNTAX_HINTS if what in problem), "")
 
 
 def _duplicates(documents: list[Document]) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from typing import Any
 from reconciler.api.annotations import (
     IN_TEMPLATES,
     PREFIX,
+    AnnotationFault,
     annotation_faults_of,
     faults_in_metadata,
     value_hint,
@@ -25,11 +26,12 @@ from reconciler.manifests.document import Document
 from reconciler.manifests.own_schemas import KUBEFED_TYPES, json_path, schema_name
 from reconciler.manifests.secret_data import kind_of
 
-_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-_LABEL_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-_QUALIFIED = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
-_KIND = re.compile(r"^[A-Z][A-Za-z0-9]*$")
-_API_VERSION = re.compile(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?$")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_VARIABLE = "${cluster."
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]*")
+_API_VERSION = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?")
 
 _ANY_SEGMENT = frozenset({"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
 """Kinds whose names need only be a path segment: RBAC uses colons and capitals."""
@@ -82,7 +84,7 @@ def identity_problems(document: Document) -> Iterator[Problem]:
                 yield _problem(document, (), f"{name} is missing", f"such as {example}", hint)
             else:
                 yield _problem(document, (name,), f"{name} is not text", f"such as {example}")
-        elif not pattern.match(value):
+        elif not pattern.fullmatch(value):
             yield _problem(
                 document, (name,), f"not a valid {name}: {value!r}", f"such as {example}"
             )
@@ -109,13 +111,14 @@ def metadata_problems(document: Document) -> Iterator[Problem]:
         yield from _name_problems(document, metadata)
     namespace = metadata.get("namespace")
     if namespace is not None and not (
-        isinstance(namespace, str) and len(namespace) <= 63 and _LABEL_NAME.match(namespace)
+        isinstance(namespace, str) and len(namespace) <= 63 and _LABEL_NAME.fullmatch(namespace)
     ):
         yield _problem(
             document,
             ("metadata", "namespace"),
             f"not a valid namespace: {namespace!r}",
             "lower case letters, digits and '-'",
+            _ending_hint(namespace) if isinstance(namespace, str) else "",
         )
     for key in metadata:
         if key not in _METADATA:
@@ -150,7 +153,7 @@ def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
             ("metadata", "name"),
             f"not a valid name: {name!r}",
             "lower case letters, digits, '-' and '.', with no '-' or '.' at either end",
-            _lower_hint(name),
+            _ending_hint(name) or _lower_hint(name),
         )
 
 
@@ -181,8 +184,8 @@ def _is_name(name: str, kind: str) -> bool:
     if kind in _ANY_SEGMENT:
         return name not in (".", "..") and "/" not in name and "%" not in name
     if kind in _DNS_LABEL_NAMES:
-        return len(name) <= 63 and bool(_LABEL_NAME.match(name))
-    return len(name) <= 253 and bool(_SUBDOMAIN.match(name))
+        return len(name) <= 63 and bool(_LABEL_NAME.fullmatch(name))
+    return len(name) <= 253 and bool(_SUBDOMAIN.fullmatch(name))
 
 
 def _lower_hint(name: str) -> str:
@@ -191,6 +194,8 @@ def _lower_hint(name: str) -> str:
 
 
 def _map_problems(document: Document, metadata: Object) -> Iterator[Problem]:
+    annotations = map_of(metadata.get("annotations"))
+    entries_are_filled_in = annotations.get(PREFIX + "substitute") == "true"
     for part in ("labels", "annotations"):
         entries = metadata.get(part)
         if entries is None:
@@ -207,27 +212,36 @@ def _map_problems(document: Document, metadata: Object) -> Iterator[Problem]:
             elif not isinstance(value, str):
                 hint = value_hint(key, document.written(*where))
                 yield _problem(document, where, f"the value is {_shown(value)}", "text", hint)
-            elif part == "labels" and value and not (len(value) <= 63 and _QUALIFIED.match(value)):
+            # What is filled in is another text in each cluster.
+            filled_in = entries_are_filled_in and isinstance(value, str) and _VARIABLE in value
+            for fault in syntax_faults(part, key, "" if filled_in else value):
+                hidden = document.is_sensitive and not fault.at_key
+                message = "not a valid label value" if hidden else fault.message
                 yield _problem(
-                    document,
-                    where,
-                    "not a valid label value"
-                    + ("" if document.is_sensitive else f": {value[:80]!r}"),
-                    "at most 63 letters, digits, '-', '_' and '.'",
+                    document, where, message, fault.expected, fault.hint, at_key=fault.at_key
                 )
-            prefix, slash, name = key.rpartition("/")
-            if (
-                len(name) > 63
-                or not _QUALIFIED.match(name)
-                or (slash and not _SUBDOMAIN.match(prefix))
-            ):
-                yield _problem(
-                    document,
-                    where,
-                    f"not a valid key: {key[:80]!r}",
-                    "name or domain/name",
-                    at_key=True,
-                )
+
+
+def syntax_faults(part: str, key: str, value: Any) -> Iterator[AnnotationFault]:
+    """What every server has against one of the ``part`` labels or annotations, by its letters. One
+    that is no text is judged elsewhere."""
+    is_value = part == "labels" and isinstance(value, str) and value != ""
+    if is_value and (len(value) > 63 or not _QUALIFIED.fullmatch(value)):
+        message = f"not a valid label value: {value[:80]!r}"
+        expected = "at most 63 letters, digits, '-', '_' and '.'"
+        yield AnnotationFault(message, expected, _ending_hint(value), at_key=False)
+    # Of annotations, servers compare the letters only.
+    prefix, slash, name = (key if part == "labels" else key.lower()).rpartition("/")
+    long = len(name) > 63 or len(prefix) > 253
+    if long or not _QUALIFIED.fullmatch(name) or (slash and not _SUBDOMAIN.fullmatch(prefix)):
+        yield AnnotationFault(f"not a valid key: {key[:80]!r}", "name or domain/name")
+
+
+def _ending_hint(text: str) -> str:
+    """For what | or > made of one word."""
+    if not text.endswith("\n") or "\n" in text[:-1]:
+        return ""
+    return "it ends with a line break: write it on the line of its key, without | or >"
 
 
 def _shown(value: Any) -> str:

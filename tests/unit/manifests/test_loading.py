@@ -317,6 +317,21 @@ def test_json_may_have_characters_of_two_escapes() -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
+        (CONFIG + "data:\n  a: @b\n", "quote a value that begins with @"),
+        (CONFIG + "data:\n  a: b: c\n", "quote a value with a colon"),
+        (CONFIG + "data:\n  a: *b\n", "quote a value that begins with *"),
+        (CONFIG + "data:\n  a: b\n a: c\n", "look at the indentation"),
+        ("<<<<<<< HEAD\n" + CONFIG + "=======\n>>>>>>> x\n", "marks of a merge"),
+    ],
+)
+def test_what_is_no_yaml_has_a_hint(text: str, hint: str) -> None:
+    (told,) = problems(text)
+    assert hint in told
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
         (CONFIG + 'data: {a: "\\ud83d"}\n', "write the character itself"),
         ('{\n\t"a": "\\ud83d"\n}', "write the character itself"),
         ('{"a": "b"}\n{"a": "b"}\n', "put a line with --- between"),
@@ -326,3 +341,38 @@ def test_faults_of_json_have_a_hint_of_their_own(text: str, hint: str) -> None:
     (*_, told) = problems(text)
     assert hint in told
     assert "tabs" not in told
+
+
+ENDS = """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: |
+    web
+  labels: {"a\\n": x, app: "web\\n"}
+"""
+
+
+def test_names_do_not_end_with_a_line_break() -> None:
+    told = problems(ENDS)
+    assert [text.split(": ")[0] for text in told] == ["a.yaml:4:9", "a.yaml:6:12", "a.yaml:6:27"]
+    assert "without | or >" in told[0]
+
+
+def test_a_label_may_be_filled_in() -> None:
+    text = CONFIG.replace("{name: a}", '{name: a, labels: {c: "${cluster.name}"}%s}')
+    assert "not a valid label value" in problems(text % "")[0]
+    asked = ", annotations: {federation.reconciler.dev/substitute: 'true'}"
+    assert problems(text % asked) == []
+
+
+def test_capitals_in_the_domain_of_an_annotation_are_as_good_as_others() -> None:
+    assert problems(CONFIG.replace("a}", "a, annotations: {Example.com/a: b}}")) == []
+    assert "not a valid key" in problems(CONFIG.replace("a}", "a, labels: {Example.com/a: b}}"))[0]
+
+
+def test_a_list_without_items_is_told_unless_it_says_so() -> None:
+    head = "apiVersion: v1\nkind: List\n"
+    assert problems(head + "items: []\n") == problems(head + "items:\n") == []
+    assert problems(head + "item: []\n")[0].startswith("a.yaml:1:1: $: a List without items")
+    assert problems(head + "items: {}\n")[0].startswith("a.yaml:3:8: $: a List without items")
