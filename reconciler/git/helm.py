@@ -39,6 +39,7 @@ _ASKS = re.compile(
     rb"""Capabilities\s*\.\s*APIVersions\s*\.\s*Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]"""
 )
 _PLACE = re.compile(r"([^\s():]+/[^\s():]+):(\d+)(?::(\d+))?")
+_VALUES_PLACE = re.compile(r"cannot load (\S+): .*?\bline (\d+)")
 _YAML_PLACE = re.compile(r"error on ([^\s:]+): ")
 _SCHEMA_OF = re.compile(r"([\w.-]+):")
 _FAULT = re.compile(r"- at '(.*?)': (.*)")
@@ -363,6 +364,9 @@ def _place_in(text: str, chart: ChartFiles) -> tuple[str, int]:
         inside = match[1].split("/", 1)[1]
         if inside in paths:
             found = (inside, int(match[2]))
+    values = _VALUES_PLACE.search(text)
+    if values and values[1] in paths:
+        return values[1], int(values[2])
     named = _YAML_PLACE.search(text)
     if not found[0] and named and "/" in named[1]:
         inside = named[1].split("/", 1)[1]

@@ -165,7 +165,10 @@ def _how(document: Document, found: Conversion) -> str:
     if not found.is_possible:
         return ""
     if document.source.built_by:
-        return "change the file that kustomize reads it from"
+        by_helm = document.source.built_by.startswith("helm")
+        return "change the " + (
+            "chart's template" if by_helm else "file that kustomize reads it from"
+        )
     if document.source.decrypted:
         return "sops encrypted the file: change it with sops"
     return "reconcile validate --fix rewrites it"

@@ -17,7 +17,7 @@ from reconciler.api.manifest import Manifest
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.manifests.cache import ParseCache
-from reconciler.manifests.document import Document
+from reconciler.manifests.document import Document, place_in_built
 
 if TYPE_CHECKING:
     from yaml import YAMLError
@@ -167,6 +167,11 @@ def text_of(file: SourceFile) -> str | Problem:
         message = f"the file has {len(file.content)} bytes"
         expected = f"at most {MAX_FILE_BYTES}"
         return Problem(start, "", message, expected, "split it, or move it elsewhere")
+    return decoded_text(file)
+
+
+def decoded_text(file: SourceFile) -> str | Problem:
+    """What a file of any size says, or why it cannot be read as text."""
     try:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -175,9 +180,9 @@ def text_of(file: SourceFile) -> str | Problem:
         position = Position(file.path, line, column)
         hint = _encoding_hint(file.content)
         return Problem(position, "", "not UTF-8", "UTF-8 text", hint)
-    return (
-        Problem(start, "", "nested too deeply", "less depth") if _nests_too_deeply(text) else text
-    )
+    if _nests_too_deeply(text):
+        return Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth")
+    return text
 
 
 def _encoding_hint(content: bytes) -> str:
@@ -209,19 +214,20 @@ def _parse(file: SourceFile, text: str) -> _Read:
     builder = Builder(file.path, MAX_PROBLEMS, last_counts=bool(file.built_by))
     read = _Read()
     problems = read.problems
+    of_the_text: list[Problem] = []
     try:
         for index, node in enumerate(compose(text)):
             position = Position(file.path, node.start_mark.line + 1, node.start_mark.column + 1)
             if index >= MAX_DOCUMENTS:
                 message = f"more than {MAX_DOCUMENTS} documents in one file"
-                problems.append(Problem(position, "", message))
+                of_the_text.append(Problem(position, "", message))
                 read.whole = False
                 break
             value = builder.build(node)
             if value is None:
                 continue
             if not isinstance(value, dict):
-                problems.append(_no_map(position))
+                of_the_text.append(_no_map(position))
                 continue
             whole = Document(
                 file.path, index, position.line, Manifest(value), file, column=position.column
@@ -239,10 +245,20 @@ def _parse(file: SourceFile, text: str) -> _Read:
                 read.whole = False
                 break
     except yaml.YAMLError as error:
-        problems.append(syntax_problem(file, text, error))
+        of_the_text.append(syntax_problem(file, text, error))
         read.whole = False
-    read.problems = _bounded([*builder.problems, *problems])
+    of_the_text += builder.problems
+    if file.built_by:
+        of_the_text = [_at_what_builds(file, problem) for problem in of_the_text]
+    read.problems = _bounded([*of_the_text, *problems])
     return read
+
+
+def _at_what_builds(file: SourceFile, problem: Problem) -> Problem:
+    """The same of a built file, of which nobody can open a line."""
+    place = place_in_built(file, problem.position.line)
+    hint = "; ".join(filter(None, [problem.hint, place]))
+    return replace(problem, position=Position(file.path, file.built_line, 1), hint=hint)
 
 
 def _no_map(position: Position, what: str = "the document") -> Problem:

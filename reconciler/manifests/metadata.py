@@ -145,7 +145,7 @@ def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
             ("metadata", "name"),
             f"metadata.name is {name!r}",
             "text",
-            f'quote it: "{document.written("metadata", "name")}"',
+            value_hint("name", document.written("metadata", "name")),
         )
     elif not _is_name(name, kind):
         yield _problem(
