@@ -246,15 +246,35 @@ def _tag_words(tag: str) -> str:
 
 
 def find_node(root: Node, path: tuple[str | int, ...]) -> tuple[Node, Node | None]:
-    """The node at ``path`` (its nearest existing parent) and the key node that names it, if any."""
-    node, key = root, None
+    """The node at ``path`` (its nearest existing parent) and the key node that names it, if any.
+    What comes by a merge key is where it is merged from."""
+    node: Node = root
+    key: Node | None = None
     for step in path:
-        found = None
+        found: tuple[Node | None, Node] | None = None
         if isinstance(node, MappingNode):
-            found = next(((k, v) for k, v in node.value if str(k.value) == str(step)), None)
+            found = _entry(node, str(step))
         elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
             found = (None, node.value[step])
         if found is None:
             break
         key, node = found
     return node, key
+
+
+def _entry(node: MappingNode, name: str) -> tuple[Node, Node] | None:
+    """The key and value of that name in a map, or else in what it merges, the first one first."""
+    waiting, seen = [node], set[int]()
+    while waiting:
+        here = waiting.pop()
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        merged: list[Node] = []
+        for key, value in here.value:
+            if str(key.value) == name:
+                return key, value
+            if key.value == _MERGE and key.style in (None, ""):
+                merged += value.value if isinstance(value, SequenceNode) else [value]
+        waiting += [one for one in reversed(merged) if isinstance(one, MappingNode)]
+    return None

@@ -376,3 +376,19 @@ def test_a_list_without_items_is_told_unless_it_says_so() -> None:
     assert problems(head + "items: []\n") == problems(head + "items:\n") == []
     assert problems(head + "item: []\n")[0].startswith("a.yaml:1:1: $: a List without items")
     assert problems(head + "items: {}\n")[0].startswith("a.yaml:3:8: $: a List without items")
+
+
+def test_what_is_merged_is_told_where_it_is_written() -> None:
+    text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n"
+    text += "  metadata: {name: a}\n  data: &d {a: b, p: 1}\n"
+    text += "- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: b}\n"
+    text += "  data: {<<: [{z: y}, *d], q: 2}\n"
+    told = problems(text)
+    places = [one.split(": ")[0] for one in told]
+    assert places == ["a.yaml:7:22", "a.yaml:11:19", "a.yaml:11:31"]
+    assert any('quote it: "y"' in one for one in told)
+
+
+def test_a_map_that_merges_itself_is_no_end_of_work() -> None:
+    text = CONFIG + "data: &a {<<: [*a, *a, *a], b: 1}\n"
+    assert any("levels deep" in one or "undefined alias" in one for one in problems(text))
