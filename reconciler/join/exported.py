@@ -80,7 +80,12 @@ def _unfolded(
     """What is in Lists, each with the way to it."""
     items = value.get("items") if isinstance(value, dict) else None
     if isinstance(items, list):
+        kind = str(value.get("kind") or "").removesuffix("List")
         for number, item in enumerate(items):
+            if kind and isinstance(item, dict):
+                # Servers say it once, in the list: a KubeFedClusterList.
+                item.setdefault("kind", kind)
+                item.setdefault("apiVersion", value.get("apiVersion"))
             yield from _unfolded(item, (*steps, "items", number))
     else:
         yield steps, value

@@ -274,6 +274,12 @@ def test_text_that_looks_like_a_number_is_still_text_in_the_repository() -> None
     assert made["data"] == made["metadata"]["annotations"] == odd
 
 
+def test_the_items_of_a_list_as_servers_give_it_are_of_its_kind() -> None:
+    text = b"apiVersion: v1\nkind: ConfigMapList\nitems:\n- metadata: {name: a}\n"
+    (found,) = read_exports([SourceFile("a.yaml", text)])
+    assert (found["apiVersion"], found["kind"]) == ("v1", "ConfigMap")
+
+
 def test_what_is_no_export_is_told_with_its_place() -> None:
     files = [
         SourceFile("a.yaml", b"apiVersion: v1\nkind: List\nitems:\n- {kind: x}\n---\na: b: c\n"),
