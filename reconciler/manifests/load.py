@@ -41,6 +41,7 @@ _SYNTAX_HINTS = (
         "mapping values are not allowed",
         "quote a value with a colon in it, or mend the indentation",
     ),
+    ("unexpected end of stream", "a quote that opens before is not closed"),
     ("undefined alias", "quote a value that begins with *"),
     ("did not find expected key", "look at the indentation and the quotes of this line"),
 )
@@ -385,7 +386,7 @@ def unfolded(document: Document) -> Iterator[Document | Problem]:
 def syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
     """Where and why a text is no YAML, in words that quote none of it."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    line, column = (mark.line + 1, mark.column + 1) if mark else _place_of_character(text, error)
     # A word in quotes is the file's own: an anchor, or a password that begins with * or &.
     problem = _QUOTED.sub("", getattr(error, "problem", None) or str(error).splitlines()[0])
     return Problem(
@@ -394,6 +395,15 @@ def syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
         f"not valid YAML: {problem}",
         hint=_syntax_hint(text, line, problem),
     )
+
+
+def _place_of_character(text: str, error: YAMLError) -> tuple[int, int]:
+    """Line and column of what may not be in any YAML; the first ones where that is not it."""
+    offset = getattr(error, "position", None)
+    if not isinstance(offset, int):
+        return 1, 1
+    before = text.encode()[:offset].decode(errors="replace")
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
 def _syntax_hint(text: str, line: int, problem: str) -> str:
@@ -410,6 +420,10 @@ def _syntax_hint(text: str, line: int, problem: str) -> str:
         return "this looks like a template; render it first"
     if "\x00" in here:
         return "the file holds NUL bytes; is it binary?"
+    if "control characters" in problem:
+        return "take it out, or write it as \\x and its code in double quotes"
+    if "\ufeff" in text:
+        return "take the byte order mark out that is within the file"
     if any(one.startswith(_CONFLICT_MARKS) for one in lines):
         return "the file holds the marks of a merge that somebody has to settle"
     return "" if is_json else next((say for what, say in _SYNTAX_HINTS if what in problem), "")

@@ -24,7 +24,7 @@ from reconciler.api.objects import Object, map_of
 from reconciler.api.spelling import close_matches
 from reconciler.manifests.document import Document
 from reconciler.manifests.own_schemas import KUBEFED_TYPES, json_path, schema_name
-from reconciler.manifests.secret_data import kind_of
+from reconciler.manifests.secret_data import kind_of, read_as
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -81,7 +81,11 @@ def identity_problems(document: Document) -> Iterator[Problem]:
         if not isinstance(value, str) or not value:
             hint = "every manifest starts with apiVersion and kind"
             if name not in body:
-                yield _problem(document, (), f"{name} is missing", f"such as {example}", hint)
+                other = _in_other_letters(body, name)
+                hint = f"it is there as {other}" if other else hint
+                place = (other,) if other else ()
+                missing = f"{name} is missing"
+                yield _problem(document, place, missing, f"such as {example}", hint, at_key=True)
             else:
                 yield _problem(document, (name,), f"{name} is not text", f"such as {example}")
         elif not pattern.fullmatch(value):
@@ -92,8 +96,17 @@ def identity_problems(document: Document) -> Iterator[Problem]:
         yield _problem(document, ("spec",), "spec is no map", "names and values")
     metadata = body.get("metadata")
     if not isinstance(metadata, dict):
-        place = ("metadata",) if "metadata" in body else ()
-        yield _problem(document, place, "metadata is missing", "a map with a name")
+        other = "metadata" if "metadata" in body else _in_other_letters(body, "metadata")
+        hint = f"it is there as {other}" if other not in ("", "metadata") else ""
+        if any(key.startswith("\xa0") for key in body):
+            hint = "YAML is indented with spaces, never with no-break spaces"
+        place = (other,) if other else ()
+        yield _problem(document, place, "metadata is missing", "a map with a name", hint)
+
+
+def _in_other_letters(body: Object, name: str) -> str:
+    """The key that differs only in small and large letters."""
+    return next((key for key in body if key.lower() == name.lower()), "")
 
 
 def metadata_problems(document: Document) -> Iterator[Problem]:
@@ -137,15 +150,16 @@ def metadata_problems(document: Document) -> Iterator[Problem]:
 def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
     kind = str(document.body.get("kind"))
     name = metadata.get("name")
+    written = "" if isinstance(name, str) else document.written("metadata", "name")
     if name is None or name == "":
         yield _problem(document, ("metadata",), "metadata.name is missing", "a name")
     elif not isinstance(name, str):
         yield _problem(
             document,
             ("metadata", "name"),
-            f"metadata.name is {name!r}",
+            read_as(name, written) if written else f"metadata.name is {kind_of(name)}",
             "text",
-            value_hint("name", document.written("metadata", "name")),
+            value_hint("name", written),
         )
     elif not _is_name(name, kind):
         yield _problem(

@@ -179,6 +179,9 @@ def _misplaced_kind(document: Document) -> Iterator[Problem]:
                 near[0],
                 f"did you mean {near[0]}?",
             )
+        elif homes := [one for one, kinds in BUILT_IN.items() if kind in kinds]:
+            message = f"{kind} does not belong to {api_version}"
+            yield _problem(document, ("apiVersion",), message, f"{homes[0]}/v1".removeprefix("/"))
     elif group.endswith("kubefed.io") or _is_close(group, OWN_GROUP):
         near = close_matches(api_version, sorted({v for v, _ in SCHEMA_OF}), n=1)
         hint = f"did you mean {near[0]}?" if near else ""

@@ -33,6 +33,8 @@ it is a word there, as in YAML 1.2; in other manifests it would be "true" for ku
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|.)")
 """A surrogate pair, or any other escape, so that none begins in the middle of another."""
+_MARKED = re.compile(r"^(---[^\n]*\n)\ufeff", re.MULTILINE)
+"""A byte order mark at the start of a document: of files that were put together."""
 _IMPLICIT = "implicit"
 _MERGE = "<<"
 
@@ -64,6 +66,8 @@ class _Composer(CParser):
 
 def compose(text: str) -> Iterator[Node]:
     """The root nodes of the documents. Raises yaml.YAMLError at the first fault."""
+    if "\ufeff" in text:
+        text = _MARKED.sub(r"\1", text)
     parser = _Composer(_with_wide_escapes(text))
     try:
         while parser.check_node():

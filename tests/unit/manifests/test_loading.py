@@ -90,6 +90,26 @@ BROKEN = {
         "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Placment\nmetadata: {name: a}\n",
         "did you mean Placement?",
     ),
+    "other letters": (
+        "apiVersion: v1\nKind: ConfigMap\nmetadata: {name: a}\n",
+        "a.yaml:2:1: $.Kind: kind is missing; expected such as Deployment (it is there as Kind)",
+    ),
+    "metadata in other letters": (
+        "apiVersion: v1\nkind: ConfigMap\nMetadata: {name: a}\n",
+        "it is there as Metadata",
+    ),
+    "no-break spaces": (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n\xa0\xa0name: a\n",
+        "never with no-break spaces",
+    ),
+    "boolean as name": (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: n}\n",
+        'n is a boolean in YAML 1.1; expected text (quote it: "n")',
+    ),
+    "a kind of another group": (
+        "apiVersion: v1\nkind: Deployment\nmetadata: {name: a}\n",
+        "Deployment does not belong to v1; expected apps/v1",
+    ),
     "nearly a kind": (CONFIG.replace("ConfigMap", "ConfgMap"), "did you mean ConfigMap?"),
     "unknown key": (
         "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Cluster\n"
@@ -318,6 +338,9 @@ def test_json_may_have_characters_of_two_escapes() -> None:
     ("text", "hint"),
     [
         (CONFIG + "data:\n  a: @b\n", "quote a value that begins with @"),
+        (CONFIG + 'data:\n  a: "b\n', "is not closed"),
+        (CONFIG + "data: {é: b\x1a}\n", "a.yaml:4:12: not valid YAML"),
+        (CONFIG + "data: {é: b\x1a}\n", "take it out, or write it as"),
         (CONFIG + "data:\n  a: b: c\n", "quote a value with a colon"),
         (CONFIG + "data:\n  a: *b\n", "quote a value that begins with *"),
         (CONFIG + "data:\n  a: b\n a: c\n", "look at the indentation"),
@@ -392,3 +415,11 @@ def test_what_is_merged_is_told_where_it_is_written() -> None:
 def test_a_map_that_merges_itself_is_no_end_of_work() -> None:
     text = CONFIG + "data: &a {<<: [*a, *a, *a], b: 1}\n"
     assert any("levels deep" in one or "undefined alias" in one for one in problems(text))
+
+
+def test_files_that_windows_programs_wrote_may_be_put_together() -> None:
+    one = "\ufeff" + CONFIG
+    both = one + "---\n" + one.replace("name: a", "name: b")
+    read = load([SourceFile("a.yaml", both.replace("\n", "\r\n").encode())])
+    assert [document.key.name for document in read.documents] == ["a", "b"]
+    assert "byte order mark" in problems(CONFIG + one)[0]
