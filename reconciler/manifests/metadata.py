@@ -130,7 +130,7 @@ def metadata_problems(document: Document) -> Iterator[Problem]:
             document,
             ("metadata", "namespace"),
             f"not a valid namespace: {namespace!r}",
-            "lower case letters, digits and '-'",
+            _name_rule("Namespace"),
             _ending_hint(namespace) if isinstance(namespace, str) else "",
         )
     for key in metadata:
@@ -166,8 +166,8 @@ def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
             document,
             ("metadata", "name"),
             f"not a valid name: {name!r}",
-            "lower case letters, digits, '-' and '.', with no '-' or '.' at either end",
-            _ending_hint(name) or _lower_hint(name),
+            _name_rule(kind),
+            _ending_hint(name) or _lower_hint(name, kind),
         )
 
 
@@ -202,9 +202,21 @@ def _is_name(name: str, kind: str) -> bool:
     return len(name) <= 253 and bool(_SUBDOMAIN.fullmatch(name))
 
 
-def _lower_hint(name: str) -> str:
-    better = re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")
-    return f"such as {better!r}" if better and better != name else ""
+def _name_rule(kind: str) -> str:
+    if kind in _ANY_SEGMENT:
+        return "a name without '/' and '%'"
+    if kind in _DNS_LABEL_NAMES:
+        return "at most 63 lower case letters, digits and '-', with no '-' at either end"
+    letters = "lower case letters, digits, '-' and '.'"
+    return f"at most 253 {letters}, with no '-' or '.' at either end"
+
+
+def _lower_hint(name: str, kind: str) -> str:
+    if kind in _ANY_SEGMENT:
+        return ""
+    others = r"[^a-z0-9-]+" if kind in _DNS_LABEL_NAMES else r"[^a-z0-9.-]+"
+    better = re.sub(others, "-", name.lower()).strip("-.")
+    return f"such as {better!r}" if better and better != name and _is_name(better, kind) else ""
 
 
 def _map_problems(document: Document, metadata: Object) -> Iterator[Problem]:
@@ -248,7 +260,8 @@ def syntax_faults(part: str, key: str, value: Any) -> Iterator[AnnotationFault]:
     prefix, slash, name = (key if part == "labels" else key.lower()).rpartition("/")
     long = len(name) > 63 or len(prefix) > 253
     if long or not _QUALIFIED.fullmatch(name) or (slash and not _SUBDOMAIN.fullmatch(prefix)):
-        yield AnnotationFault(f"not a valid key: {key[:80]!r}", "name or domain/name")
+        expected = "name or domain/name, the name at most 63 letters, digits, '-', '_' and '.'"
+        yield AnnotationFault(f"not a valid key: {key[:80]!r}", expected)
 
 
 def _ending_hint(text: str) -> str:

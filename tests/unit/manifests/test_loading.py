@@ -70,6 +70,12 @@ BROKEN = {
         "give it a name",
     ),
     "bad name": ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: A_b}\n", "such as 'a-b'"),
+    "a dot in a Service's name": (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a.b}\n",
+        "at most 63 lower case letters, digits and '-', with no '-' at either end (such as 'a-b')",
+    ),
+    "a long name": (CONFIG.replace("name: a", "name: " + 300 * "a"), "expected at most 253"),
+    "a long key": (CONFIG.replace("a}", "a, labels: {%s: b}}" % (64 * "k")), "at most 63"),
     "number as name": ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 12}\n", 'quote it: "12"'),
     "number as label": (
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {v: 1}}\n",
