@@ -245,6 +245,8 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
     elif error.validator == "type":
         scalar = isinstance(error.instance, int | float | bool)
         problem = f"{shown} is {kind_of(error.instance)}"
+        if error.instance is None:
+            problem = "there is no value"
         if scalar and shown != "this":
             shown = document.written(*path) or shown
             problem = read_as(error.instance, shown)

@@ -132,6 +132,11 @@ BROKEN = {
         "metadata: {name: a}\nspec: {weight: heavy}\n",
         "expected a whole number",
     ),
+    "no value": (
+        "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Placement\n"
+        "metadata: {name: a}\nspec:\n  select:\n",
+        "a.yaml:5:10: $.spec.select: there is no value; expected a list",
+    ),
     "share": (
         "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Federation\n"
         "metadata: {name: a}\nspec: {guards: {maxDeletionShare: 0.3}}\n",
