@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from reconciler.api.errors import Position
+from msgspec.structs import replace
+
+from reconciler.api.errors import Position, Problem
 from reconciler.api.files import SourceFile
 from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, ObjectKey
@@ -94,6 +96,13 @@ class Document:
         name = metadata.get("name", "") if isinstance(metadata, dict) else ""
         whose = f"{self.body.get('kind', 'document')} {name}".strip()
         return f"{whose}, {place_in_built(self.source, self.line)}"
+
+
+def with_origin(problem: Problem, document: Document) -> Problem:
+    """The same with where to look, where its position is only that of a built file."""
+    if not document.origin:
+        return problem
+    return replace(problem, hint="; ".join(filter(None, [problem.hint, document.origin])))
 
 
 def place_in_built(source: SourceFile, line: int) -> str:

@@ -17,7 +17,7 @@ from reconciler.api.manifest import Manifest
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.manifests.cache import ParseCache
-from reconciler.manifests.document import Document, place_in_built
+from reconciler.manifests.document import Document, place_in_built, with_origin
 
 if TYPE_CHECKING:
     from yaml import YAMLError
@@ -289,7 +289,7 @@ def _faults(document: Document, most: int) -> list[Problem]:
         found = list(islice(_each_place_by_one(checks, most), most))
     if not found:
         without_server_fields(document.body)
-    return [_with_origin(fault, document) for fault in found]
+    return [with_origin(fault, document) for fault in found]
 
 
 def _checks_of_its_kind(document: Document) -> Iterator[Iterable[Problem]]:
@@ -335,12 +335,6 @@ def _bounded(problems: list[Problem]) -> list[Problem]:
     return [*ordered[:MAX_PROBLEMS], more]
 
 
-def _with_origin(problem: Problem, document: Document) -> Problem:
-    if not document.origin:
-        return problem
-    return replace(problem, hint="; ".join(filter(None, [problem.hint, document.origin])))
-
-
 def unfolded(document: Document) -> Iterator[Document | Problem]:
     """The items of a ``kind: List`` (or any ``*List`` with items), or the document itself.
 
@@ -355,7 +349,7 @@ def unfolded(document: Document) -> Iterator[Document | Problem]:
         if items is not None or "items" not in body:
             where = document.position(*(("items",) if "items" in body else ()))
             message, hint = "a List without items", "write items: [] if it is to be empty"
-            yield _with_origin(Problem(where, "$", message, "a list in items", hint), document)
+            yield with_origin(Problem(where, "$", message, "a list in items", hint), document)
         return
     if not str(body.get("kind", "")).endswith("List") or not isinstance(items, list):
         yield document
@@ -363,7 +357,7 @@ def unfolded(document: Document) -> Iterator[Document | Problem]:
     for number, item in enumerate(items):
         if not isinstance(item, dict):
             problem = _no_map(document.position("items", number), "an item of the list")
-            yield _with_origin(problem, document)
+            yield with_origin(problem, document)
             continue
         kind = str(body["kind"]).removesuffix("List")
         if kind:

@@ -257,3 +257,31 @@ def test_values_of_a_chart_that_are_no_yaml_are_told_with_their_line() -> None:
     (problem,) = rendered(None, **files).problems
     assert problem.position.file == "web/values.yaml"
     assert problem.position.line > 1
+
+
+CRD = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: shops.example.org}
+spec:
+  group: example.org
+  scope: Namespaced
+  names: {plural: shops, kind: Shop}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, properties: {owner: {type: string}}}}
+"""
+
+
+def test_custom_resources_are_checked_as_each_cluster_gets_them() -> None:
+    shop = (
+        "apiVersion: example.org/v1\nkind: Shop\nmetadata: {name: a}\nowner: {{ .Values.owner }}\n"
+    )
+    files = {"web__Chart_yaml": CHART, "web__crds__shops_yaml": CRD, "web__templates__a_yaml": shop}
+    values = "  values: {owner: me}\n  overrides: [{clusters: [gcp], values: {owner: n}}]\n"
+    (problem,) = set(rendered(None, FLEET + values, **files).problems)
+    assert problem.path == "$.owner"
+    assert "(web/templates/a.yaml)" in problem.hint
+    assert rendered(None, FLEET + values.replace(": n", ": her"), **files).problems == ()
