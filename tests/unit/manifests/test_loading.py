@@ -398,6 +398,8 @@ def test_a_label_may_be_filled_in() -> None:
     assert "not a valid label value" in problems(text % "")[0]
     asked = ", annotations: {federation.reconciler.dev/substitute: 'true'}"
     assert problems(text % asked) == []
+    odd = text.replace("${cluster.name}", "of ${cluster.name}")
+    assert "not a valid label value" in problems(odd % asked)[0]
 
 
 def test_capitals_in_the_domain_of_an_annotation_are_as_good_as_others() -> None:
