@@ -58,6 +58,18 @@ JSON_FOR_DEEPDIFF = st.recursive(
     max_leaves=12,
 )
 
+_TEXTS_FOR_YAML = (
+    st.text(max_size=8)
+    | st.text("ab \n\t\r#-:'\"|>", max_size=12)
+    | st.sampled_from(["y", "N", "1e3", "0o17", "1_0", ".5", "0x1", "~", "=", "<<", ".inf", "1:30"])
+    | st.sampled_from(["\x85", "\u2028a", "\ufeff", "---\n", "...\n", "\n\na", " a\n b\n", "a\r\n"])
+)
+VALUES_FOR_YAML = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | _TEXTS_FOR_YAML,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS_FOR_YAML, inner, max_size=3),
+    max_leaves=8,
+)
+
 # -- replicas and their shares ---------------------------------------------------------------------
 
 REPLICA_SHARES = st.builds(

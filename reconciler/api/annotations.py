@@ -130,7 +130,7 @@ def value_hint(key: str, written: str) -> str:
         values = BOOLEAN if key == KUBEFED_ORPHAN else ANNOTATIONS.get(name, ())
         if meant := meant_value(written, values):
             return f'write "{meant}"'
-    return f'quote it: "{written}"'
+    return f'quote it: "{written}"' if written else "quote it"
 
 
 def annotation_faults_of(

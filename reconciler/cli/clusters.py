@@ -195,7 +195,6 @@ def _as_data(federation: str, commit: str, rows: Sequence[MemberRow], output: st
     }
     if output == "json":
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    import yaml
+    from reconciler.manifests.yaml_text import as_yaml
 
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    return text
+    return as_yaml([document])

@@ -218,9 +218,9 @@ def _lines(seen: StatusRows, output: str) -> Iterator[str]:
         if output == "json":
             yield json.dumps(document, indent=2, ensure_ascii=False)
             return
-        import yaml
+        from reconciler.manifests.yaml_text import as_yaml
 
-        yield yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip()
+        yield as_yaml([document]).rstrip()
         return
     if seen.rows:
         yield from _wide(seen.rows) if output == "wide" else _narrow(seen.rows)

@@ -76,14 +76,13 @@ def _what(step: Step) -> str:
 
 def steps_as_yaml(steps: Sequence[Step]) -> str:
     """The objects that would be written, for applying them with another tool."""
-    import yaml
-
     from reconciler.join.steps import Verb
+    from reconciler.manifests.yaml_text import as_yaml
 
     documents = []
     for step in steps:
         if step.verb in (Verb.APPLY, Verb.AWAIT_TOKEN, Verb.WRITE_FILE) and step.object:
-            body = yaml.safe_dump(step.object, sort_keys=False, allow_unicode=True)
+            body = as_yaml([step.object])
             where = step.path or (
                 f"the cluster of {_where(step)}" if step.seat else f"the {step.where} cluster"
             )

@@ -68,7 +68,7 @@ def validate(context: click.Context, /, *, output: str, fix: bool, **given: Any)
     try:
         repository = repositories.validate_repository(settings.options)
     except BadInput as error:
-        problems = error.problems
+        problems = _without_fix_hints(error.problems) if fix else error.problems
     else:
         warnings = tuple(repository.warnings)
         counts = {
@@ -85,6 +85,13 @@ def validate(context: click.Context, /, *, output: str, fix: bool, **given: Any)
             _tell_fixed(settings, fixed)
         _as_text(settings, _from_here(problems, settings), warnings, counts)
     return Exit.FAILED if problems else Exit.OK
+
+
+def _without_fix_hints(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """What has just been left alone is not rewritten by another try."""
+    from reconciler.manifests.conversions import FIX_HINT
+
+    return tuple(replace(one, hint="") if one.hint == FIX_HINT else one for one in problems)
 
 
 def _tell_fixed(settings: CommandSettings, fixed: Sequence[Rewritten]) -> None:

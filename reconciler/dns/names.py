@@ -140,7 +140,7 @@ def name_fault(name: str) -> str:
     if len(name) > _LONGEST_NAME:
         return f"it is longer than {_LONGEST_NAME} characters"
     for number, label in enumerate(name.rstrip(".").split(".")):
-        if not _LABEL.match(label) or (label == "*" and number):
+        if not _LABEL.fullmatch(label) or (label == "*" and number):
             return f"{label!r} is not a label (letters, digits, '-', at most 63)"
     return ""
 

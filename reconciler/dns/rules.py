@@ -148,7 +148,7 @@ def parse_dns(federation: Federation) -> tuple[DnsRules, tuple[Problem, ...]]:
         for message, expected in _naming_faults(zone.naming):
             problem(("zones", index, "naming"), message, expected)
     for name, provider in rules.providers.items():
-        if not _PACKAGE.match(provider.class_name):
+        if not _PACKAGE.fullmatch(provider.class_name):
             problem(
                 ("providers", name, "class"),
                 f"{provider.class_name!r} is not an octoDNS provider",

@@ -11,11 +11,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import field
+from msgspec.structs import replace
 
 from reconciler.api.annotations import PREFIX
 from reconciler.api.files import SourceFile
 from reconciler.api.manifest import Manifest
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr, api_group, key_of, map_of
+from reconciler.api.objects import (
+    Object,
+    ObjectKey,
+    RedactedRepr,
+    api_group,
+    key_of,
+    map_of,
+    maps_of,
+)
+from reconciler.federation.lint import doubts_of_choice
 from reconciler.federation.model import Cluster, Federation, PlacementTarget, Selector
 from reconciler.federation.placements import Placement, choose, wanted_placement
 from reconciler.federation.selectors import matches, parse_selector, selects
@@ -126,12 +136,17 @@ def _chart(
             document, place, "too long for a release", "at most 53 characters", "set releaseName"
         )
     api_versions = spec.get("apiVersions")
+    chosen = _clusters_of(document, placements, clusters, federation, faults)
+    for number, entry in enumerate(spec.get("overrides") or ()):
+        for path, found in doubts_of_choice(entry, clusters, chosen):
+            about = replace(found, subject=f"Chart {metadata['name']}")
+            faults.warn(document, about, ("spec", "overrides", number, *path))
     return Chart(
         document,
         metadata["name"],
         release,
         tuple(_layers(document, clusters, faults)),
-        _clusters_of(document, placements, clusters, federation, faults),
+        chosen,
         _path(document, ("spec", "path"), spec["path"], faults) if "path" in spec else None,
         spec.get("oci", ""),
         map_of(spec.get("repository")),
@@ -180,7 +195,9 @@ def manifest_files(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
         return files
     outside = [file for file in files if not _is_inside(file.path, folders)]
     charts = [file for file in own if not _is_inside(file.path, folders)]
-    values = {path for d in load(charts).documents for path in _values_files_of(d)}
+    read = load(charts)
+    # A broken Chart is told as such; the values that it names are no manifests all the same.
+    values = {path for d in (*read.documents, *read.broken) for path in _values_files_of(d)}
     return [file for file in outside if file.path not in values]
 
 
@@ -190,11 +207,15 @@ def _is_inside(path: str, folders: Collection[str]) -> bool:
 
 def _values_files_of(document: Document) -> Iterator[str]:
     """The values files that a Chart names, by their paths in the repository."""
-    if document.body["kind"] != "Chart" or api_group(document.body["apiVersion"]) != OWN_GROUP:
+    body = document.body
+    if body.get("kind") != "Chart" or api_group(str(body.get("apiVersion"))) != OWN_GROUP:
         return
-    spec = document.body["spec"]
-    for part in (spec, *(spec.get("overrides") or ())):
-        for name in part.get("valuesFiles") or ():
+    spec = map_of(body.get("spec"))
+    for part in (spec, *maps_of(spec.get("overrides"))):
+        names = part.get("valuesFiles")
+        for name in names if isinstance(names, list) else ():
+            if not isinstance(name, str):
+                continue
             yield posixpath.normpath(posixpath.join(posixpath.dirname(document.file), name))
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from reconciler.api.annotations import IN_TEMPLATES, entry_fault
 from reconciler.api.json_pointer import split_pointer
 from reconciler.api.kinds import REPLICAS
 from reconciler.api.notices import NoticeCause, notice
@@ -28,7 +27,13 @@ from reconciler.federation.model import (
     PatchOperation,
     Workload,
 )
-from reconciler.federation.overrides import CONTAINERS, POD_SPECS, is_forbidden, parse_operations
+from reconciler.federation.overrides import (
+    CONTAINERS,
+    POD_SPECS,
+    is_forbidden,
+    mark_fault,
+    parse_operations,
+)
 from reconciler.federation.resource_selectors import (
     CLUSTER_WIDE,
     Match,
@@ -170,7 +175,7 @@ def _operations(
             at = (*path, name, number)
             for key, value in entry["value"].items():
                 removed = entry["operator"] == "remove"
-                if not removed and (fault := entry_fault(part, key, value, IN_TEMPLATES)):
+                if not removed and (fault := mark_fault(document, part, key, value)):
                     faults.mark(document, (*at, "value", key), fault)
             yield MarkOperation(part, entry["operator"], entry["value"], document.position(*at))
     for number, entry in enumerate(body.get("fieldOverrider") or ()):

@@ -132,10 +132,21 @@ def _doubts_of_shares(
 def _doubts_of_override(
     entry: Object, clusters: Clusters, chosen: Collection[str]
 ) -> Iterator[tuple[Path, Notice]]:
-    yield from names_and_selector(entry)
+    yield from doubts_of_choice(entry, clusters, chosen)
     if not any(entry.get(name) or (name in entry and name == "replicas") for name in _OPERATIONS):
         what = "this override changes nothing: it has none of " + ", ".join(_OPERATIONS)
         yield (), _without_effect(what)
+    for path, text in texts_of(entry):
+        if VARIABLE.search(text):
+            yield path, _without_effect("variables in overrides are not filled in")
+
+
+def doubts_of_choice(
+    entry: Object, clusters: Clusters, chosen: Collection[str]
+) -> Iterator[tuple[Path, Notice]]:
+    """Clusters that an override names or selects, for nothing. ``chosen`` are those that what it
+    changes may go to."""
+    yield from names_and_selector(entry)
     names = entry.get("clusters")
     if names is not None:
         if not names:
@@ -150,9 +161,6 @@ def _doubts_of_override(
         if not found:
             yield ("clusterSelector",), _matches_none("this override has no effect: it")
         yield from ((("clusterSelector",), one) for one in _unchosen(found, chosen))
-    for path, text in texts_of(entry):
-        if VARIABLE.search(text):
-            yield path, _without_effect("variables in overrides are not filled in")
 
 
 def lint_federated(

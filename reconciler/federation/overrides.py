@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from reconciler.api.annotations import IN_TEMPLATES, entry_fault
+from reconciler.api.annotations import IN_TEMPLATES, AnnotationFault, entry_fault
 from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import REPLICAS
 from reconciler.federation.model import (
@@ -22,6 +22,7 @@ from reconciler.federation.model import (
 )
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
+from reconciler.manifests.metadata import syntax_faults
 from reconciler.manifests.problems import ProblemCollector
 
 _FORBIDDEN = (
@@ -107,7 +108,7 @@ def _operations(
         yield PatchOperation("add", REPLICAS, entry["replicas"], position)
     for part in ("labels", "annotations"):
         for key, value in (entry.get(part) or {}).items():
-            if fault := entry_fault(part, key, value, IN_TEMPLATES):
+            if fault := mark_fault(document, part, key, value):
                 faults.mark(document, (*path, part, key), fault)
             pointer = join_pointer(("metadata", part, key))
             yield PatchOperation("add", pointer, value, document.position(*path, part, key))
@@ -146,9 +147,20 @@ def parse_operations(
             if not isinstance(entry_value, str):
                 message = f"the value of {key} in the {part} is no text"
                 faults.problem(document, (*path, number, "value"), message, "text", "quote it")
-            elif fault := entry_fault(part, key, entry_value, IN_TEMPLATES):
+            elif fault := mark_fault(document, part, key, entry_value):
                 faults.mark(document, (*path, number), replace(fault, at_key=False))
         yield PatchOperation(op, pointer, value, document.position(*path, number))
+
+
+def mark_fault(document: Document, part: str, key: str, value: Any) -> AnnotationFault | None:
+    """What is wrong with a label or annotation that an override sets: by what it means to this
+    tool, or to every server."""
+    found = entry_fault(part, key, value, IN_TEMPLATES) or next(
+        syntax_faults(part, key, value), None
+    )
+    if found is None or found.at_key or not document.is_sensitive:
+        return found
+    return replace(found, message=f"not a valid value of {key}")
 
 
 def _marks_in(steps: Sequence[str], value: Any, op: str) -> Iterator[tuple[str, str, Any]]:

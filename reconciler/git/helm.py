@@ -26,17 +26,20 @@ _MOST_RENDERED = 512
 _MEMORY = "1GiB"
 """Of the helm program, past which it collects garbage all the time instead of growing."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_CHART = re.compile(rb"""^apiVersion:[ \t]*["']?v[12]["']?[ \t]*(#.*)?\r?$""", re.MULTILINE)
-_KIND = re.compile(rb"^kind:", re.MULTILINE)
+_START = rb"^(?:\xef\xbb\xbf)?"
+"""Of a line, be it the first one of a file that some Windows program wrote."""
+_CHART = re.compile(_START + rb"""apiVersion:[ \t]*["']?v[12]["']?[ \t]*(#.*)?\r?$""", re.MULTILINE)
+_KIND = re.compile(_START + rb"kind:", re.MULTILINE)
 CHART_KIND = re.compile(rb"""["']?kind["']?:[ \t]*["']?Chart\b""")
 """In a file that may have a Chart of ours."""
-_LIBRARY = re.compile(rb"""^type:[ \t]*["']?library\b""", re.MULTILINE)
+_LIBRARY = re.compile(_START + rb"""type:[ \t]*["']?library\b""", re.MULTILINE)
 _BESIDE = re.compile(rb"""\brepository:[ \t]*["']?file://([^\s"'#,}]+)""")
-_VERSION_RULE = re.compile(rb"^kubeVersion:", re.MULTILINE)
+_VERSION_RULE = re.compile(_START + rb"kubeVersion:", re.MULTILINE)
 _ASKS = re.compile(
     rb"""Capabilities\s*\.\s*APIVersions\s*\.\s*Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]"""
 )
 _PLACE = re.compile(r"([^\s():]+/[^\s():]+):(\d+)(?::(\d+))?")
+_VALUES_PLACE = re.compile(r"cannot load (\S+): .*?\bline (\d+)")
 _YAML_PLACE = re.compile(r"error on ([^\s:]+): ")
 _SCHEMA_OF = re.compile(r"([\w.-]+):")
 _FAULT = re.compile(r"- at '(.*?)': (.*)")
@@ -361,6 +364,9 @@ def _place_in(text: str, chart: ChartFiles) -> tuple[str, int]:
         inside = match[1].split("/", 1)[1]
         if inside in paths:
             found = (inside, int(match[2]))
+    values = _VALUES_PLACE.search(text)
+    if values and values[1] in paths:
+        return values[1], int(values[2])
     named = _YAML_PLACE.search(text)
     if not found[0] and named and "/" in named[1]:
         inside = named[1].split("/", 1)[1]

@@ -21,6 +21,8 @@ MAX_BYTES = 1024 * 1024
 # Fields whose entries may be directories, which kustomize would look for anywhere.
 _FOLDERS = ("resources", "bases", "components", "generators", "transformers", "validators")
 _URL = r"^[a-z][a-z0-9+.-]*::?//|^git::|^git@|^[\w.-]+\.[a-z]{2,}[:/].|[?&](ref|version)="
+_LOGGED = re.compile(r'E\d{4} \S+ +\d+ \S+\] "command failed" err="(.*)"')
+"""How some kubectl tell it: as a line of a log."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -220,6 +222,8 @@ def _unbuilt(one: Kustomization, name: str, stderr: str, files: Sequence[SourceF
         hint = f"`{name}` says why; it may quote values of Secrets, so it is not repeated here"
     else:
         reason = _CONTROL.sub(" ", stderr).strip().removeprefix("Error: ").removeprefix("error: ")
+        if logged := _LOGGED.fullmatch(reason):
+            reason = logged[1].replace('\\"', '"')
         hint = ""
     return SourceFile(one.path, error=f"cannot be built: {reason[:500]}", hint=hint, built_by=name)
 

@@ -114,7 +114,9 @@ def _read(file: str, relative: str, folder: Path) -> SourceFile:
             return SourceFile(relative, error="a symbolic link that leads out of the repository")
         if not (Path(file).is_file() if linked else stat.S_ISREG(mode)):
             # A pipe would let nobody go who opens it.
-            return SourceFile(relative, error="no plain file")
+            link = "a symbolic link that leads to " if linked else ""
+            hint = "copy the file instead" if linked else ""
+            return SourceFile(relative, error=f"{link}no plain file", hint=hint)
         with FileIO(file) as opened:
             size = os.fstat(opened.fileno()).st_size
             if size > MAX_FILE_BYTES:

@@ -17,6 +17,7 @@ from reconciler.join.exported import OWN
 from reconciler.join.steps import Effect, Step, Verb
 from reconciler.join.topology import Topology
 from reconciler.manifests.document import Document
+from reconciler.manifests.yaml_text import as_yaml
 
 FOLDER = "clusters"
 _SCHEMA = "cluster.json"
@@ -57,10 +58,7 @@ def manifest_of(values: ManifestValues, existing: Object | None = None) -> Objec
 
 def manifest_text(manifest: Object, schema: str) -> str:
     """YAML as in the sample repository, with the line by which editors find the schema."""
-    import yaml
-
-    body: str = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)
-    return f"# yaml-language-server: $schema={schema}\n{body}"
+    return f"# yaml-language-server: $schema={schema}\n{as_yaml([manifest])}"
 
 
 def schema_reference(folder: Path, path: str) -> str:

@@ -12,7 +12,8 @@ from reconciler.federation.inventory import (
     profile_of,
 )
 from reconciler.federation.model import PLACE_LABELS, ListedProfile
-from reconciler.join.exported import OWN, Export, ImportRequest, yaml_text
+from reconciler.join.exported import OWN, Export, ImportRequest
+from reconciler.manifests.yaml_text import as_yaml
 
 _OF_MANAGERS = ("multicluster.x-k8s.io/", "x-k8s.io/")
 """Labels by which managers find their own profiles again."""
@@ -24,7 +25,7 @@ def export_of_profiles(objects: Iterable[Object], request: ImportRequest) -> Exp
     A Cluster is reached by the kubeconfig context of its name, or by the credential that joining
     makes where there are seats: what a profile says of access stays with the profile.
     """
-    files = {"federation.yaml": yaml_text([_federation(request)])}
+    files = {"federation.yaml": as_yaml([_federation(request)])}
     left_out: list[str] = []
     names: dict[str, str] = {}
     marks: dict[tuple[str, ...], str] = {}
@@ -36,7 +37,7 @@ def export_of_profiles(objects: Iterable[Object], request: ImportRequest) -> Exp
             continue
         names[profile.name] = profile.namespace
         marks |= dict.fromkeys(marks_of(profile), profile.name)
-        files[f"clusters/{profile.name}.yaml"] = yaml_text([_cluster(obj, profile, request)])
+        files[f"clusters/{profile.name}.yaml"] = as_yaml([_cluster(obj, profile, request)])
     counts = {"Cluster": len(names)} if names else {}
     return Export(files, tuple(left_out), counts=counts)
 

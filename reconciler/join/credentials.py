@@ -25,6 +25,7 @@ from reconciler.cluster.endpoint import Endpoint
 from reconciler.federation.model import Access, Cluster, SecretReference
 from reconciler.join.member_objects import SECRET
 from reconciler.join.steps import CLUSTER_LABEL, FEDERATION_LABEL, MANAGED_BY, TOOL
+from reconciler.manifests.yaml_text import as_yaml
 
 KEY = "kubeconfig"
 ACCOUNT = "federation.reconciler.dev/service-account"
@@ -285,6 +286,4 @@ def parse_time(text: str) -> float:
 
 
 def _dump(config: Any) -> bytes:
-    import yaml
-
-    return yaml.safe_dump(config, sort_keys=False).encode()
+    return as_yaml([config]).encode()

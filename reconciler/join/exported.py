@@ -45,35 +45,50 @@ def read_exports(files: Iterable[SourceFile]) -> list[Object]:
     """
     from yaml import YAMLError
 
-    from reconciler.manifests.yaml_nodes import Builder, compose
+    from reconciler.manifests.load import decoded_text, syntax_problem
+    from reconciler.manifests.yaml_nodes import Builder, compose, find_node
 
     objects: list[Object] = []
     problems: list[Problem] = []
     for file in files:
-        start = Position(file.path, 1, 1)
+        text = decoded_text(file)
+        if isinstance(text, Problem):
+            problems.append(text)
+            continue
         builder = Builder(file.path)
         try:
-            values = [builder.build(node) for node in compose(file.content.decode("utf-8-sig"))]
-        except (YAMLError, UnicodeDecodeError) as error:
-            problems.append(Problem(start, "", f"not YAML: {error}".splitlines()[0]))
-            continue
+            for node in compose(text):
+                for steps, obj in _unfolded(builder.build(node)):
+                    if _is_object(obj):
+                        objects.append(obj)
+                    elif obj is not None:
+                        mark = find_node(node, steps)[0].start_mark
+                        at = Position(file.path, mark.line + 1, mark.column + 1)
+                        what = "a map with apiVersion, kind and metadata.name"
+                        problems.append(Problem(at, "", "this is no Kubernetes object", what))
+        except YAMLError as error:
+            problems.append(syntax_problem(file, text, error))
         problems += builder.problems
-        found = [obj for value in values if value is not None for obj in _unfolded(value)]
-        if any(not _is_object(obj) for obj in found):
-            problems.append(Problem(start, "", "not all of it are Kubernetes objects"))
-        objects += [obj for obj in found if _is_object(obj)]
     if problems:
         raise BadInput(problems)
     return objects
 
 
-def _unfolded(value: Any) -> Iterator[Any]:
+def _unfolded(
+    value: Any, steps: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """What is in Lists, each with the way to it."""
     items = value.get("items") if isinstance(value, dict) else None
     if isinstance(items, list):
-        for item in items:
-            yield from _unfolded(item)
+        kind = str(value.get("kind") or "").removesuffix("List")
+        for number, item in enumerate(items):
+            if kind and isinstance(item, dict):
+                # Servers say it once, in the list: a KubeFedClusterList.
+                item.setdefault("kind", kind)
+                item.setdefault("apiVersion", value.get("apiVersion"))
+            yield from _unfolded(item, (*steps, "items", number))
     else:
-        yield value
+        yield steps, value
 
 
 def _is_object(value: Any) -> bool:
@@ -105,11 +120,3 @@ def path_of(key: ObjectKey, taken: Collection[str]) -> str:
         number += 1
         candidate = f"{path}-{number}.yaml"
     return candidate
-
-
-def yaml_text(bodies: Sequence[Object]) -> str:
-    """YAML documents."""
-    import yaml
-
-    text: str = yaml.safe_dump_all(bodies, sort_keys=False, allow_unicode=True, width=100)
-    return text

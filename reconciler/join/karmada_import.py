@@ -29,10 +29,10 @@ from reconciler.join.exported import (
     ImportRequest,
     in_order,
     path_of,
-    yaml_text,
 )
 from reconciler.join.member_objects import NAMESPACE
 from reconciler.manifests.metadata import without_server_fields
+from reconciler.manifests.yaml_text import as_yaml
 
 _PLACING = ("PropagationPolicy", "ClusterPropagationPolicy")
 _POLICIES = (*_PLACING, "OverridePolicy", "ClusterOverridePolicy")
@@ -146,7 +146,7 @@ def export_of_karmada(objects: Iterable[Object], request: ImportRequest) -> Expo
             kept[key] = _cleaned(obj, request)
     files: dict[str, str] = {"federation.yaml": _federation(request, policies)}
     for key, obj in kept.items():
-        files[path_of(key, files)] = yaml_text([obj])
+        files[path_of(key, files)] = as_yaml([obj])
     counts: dict[str, int] = {}
     for obj in kept.values():
         counts[obj["kind"]] = counts.get(obj["kind"], 0) + 1
@@ -294,4 +294,4 @@ def _federation(request: ImportRequest, policies: Collection[Object]) -> str:
         "metadata": {"name": request.federation},
     }
     spec = {**seats, **failover}
-    return yaml_text([{**body, **({"spec": spec} if spec else {})}])
+    return as_yaml([{**body, **({"spec": spec} if spec else {})}])

@@ -21,11 +21,11 @@ from reconciler.join.exported import (
     ImportRequest,
     in_order,
     path_of,
-    yaml_text,
 )
 from reconciler.join.member_objects import NAMESPACE
 from reconciler.manifests.metadata import without_server_fields
 from reconciler.manifests.old_versions import is_old
+from reconciler.manifests.yaml_text import as_yaml
 
 CORE, SCHEDULING, DNS = "core.kubefed.io", "scheduling.kubefed.io", "multiclusterdns.kubefed.io"
 
@@ -99,7 +99,7 @@ def export_of(objects: Iterable[Object], request: ImportRequest) -> Export:
     files: dict[str, str] = {"federation.yaml": _federation(request)}
     for key, obj in kept.items():
         path = path_of(key, files)
-        files[path] = yaml_text([obj])
+        files[path] = as_yaml([obj])
     counts: dict[str, int] = {}
     for obj in kept.values():
         counts[obj["kind"]] = counts.get(obj["kind"], 0) + 1
@@ -231,4 +231,4 @@ def _federation(request: ImportRequest) -> str:
         # The label that KubeFed put on everything stays, so that nothing changes by moving.
         "spec": {**seats, "kubefed": {"labels": True}},
     }
-    return yaml_text([body])
+    return as_yaml([body])

@@ -2,7 +2,7 @@
 
 Only what every server refuses: values of the wrong type, and two items of a list with one key
 (which a POST lets pass, and server-side apply does not). Fields that the table lacks are left to
-the servers, which may be newer. The table has the types of Kubernetes 1.37, as
+the servers, which may be newer. The table has the types of Kubernetes ``TYPES_OF``, as
 ``tests/unit/kubesim/generate_tables.py`` writes it.
 """
 
@@ -25,6 +25,8 @@ from reconciler.manifests.secret_data import QUOTE_IT, is_base64, kind_of, read_
 
 Steps = tuple[str | int, ...]
 
+TYPES_OF = "1.37"
+"""The version whose types the table has."""
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 _KEY_DEFAULTS = {"protocol": "TCP"}
 """Keys of list items that the server fills in before it compares them."""
@@ -61,7 +63,7 @@ def type_problems(document: Document) -> Iterator[Problem]:
     """What no server takes of a manifest of a built-in kind, or of a KubeFed template of one.
 
     Nothing for other kinds but their metadata. Names, labels and annotations are checked by
-    ``identity_problems``.
+    ``metadata_problems``.
     """
     body, at = template_of(document)
     for fault in type_faults(body):

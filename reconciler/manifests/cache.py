@@ -28,7 +28,7 @@ from reconciler.api.objects import ObjectKey, RedactedRepr, api_group, shared_ke
 from reconciler.manifests.document import Document
 from reconciler.manifests.own_schemas import schema_folder
 
-CHECKS = 4
+CHECKS = 5
 """To be raised when a check of manifests is added, or when more is known of them: what passed the
 old ones is looked at again."""
 MAX_CACHE_BYTES = 256 * 1024 * 1024

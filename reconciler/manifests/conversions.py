@@ -33,6 +33,9 @@ _EMPTY_SELECTOR = "in policy/v1beta1 an empty selector selects no Pod, in policy
 _PRESERVE_ZERO = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares"
 
 
+FIX_HINT = "reconcile validate --fix rewrites it"
+
+
 class Told(Struct, frozen=True):
     """A change in words, at the field that ``path`` leads to in the manifest as it is."""
 
@@ -165,10 +168,13 @@ def _how(document: Document, found: Conversion) -> str:
     if not found.is_possible:
         return ""
     if document.source.built_by:
-        return "change the file that kustomize reads it from"
+        by_helm = document.source.built_by.startswith("helm")
+        return "change the " + (
+            "chart's template" if by_helm else "file that kustomize reads it from"
+        )
     if document.source.decrypted:
         return "sops encrypted the file: change it with sops"
-    return "reconcile validate --fix rewrites it"
+    return FIX_HINT
 
 
 # -- workloads -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from reconciler.manifests.builtin_schemas import (
     problem_of,
     template_of,
 )
-from reconciler.manifests.document import Document
+from reconciler.manifests.document import Document, with_origin
 
 Schemas = Mapping[tuple[str, str], Object]
 """(apiVersion, kind) -> the OpenAPI schema of a whole object."""
@@ -48,7 +48,7 @@ def custom_problems(document: Document, schemas: Schemas) -> Iterator[Problem]:
     body, at = template_of(document)
     schema = _schema_of(body, schemas)
     for fault in custom_faults(body, schema) if schema else ():
-        yield problem_of(fault, document, at)
+        yield with_origin(problem_of(fault, document, at), document)
 
 
 def custom_faults(body: Object, schema: Object) -> Iterator[TypeFault]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from reconciler.api.errors import Position
+from msgspec.structs import replace
+
+from reconciler.api.errors import Position, Problem
 from reconciler.api.files import SourceFile
 from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, ObjectKey
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
+
+_TEMPLATE = re.compile(rb"^# Source: ([^\s\x00-\x1f\x7f-\xff]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,23 @@ class Document:
         metadata = self.body.get("metadata")
         name = metadata.get("name", "") if isinstance(metadata, dict) else ""
         whose = f"{self.body.get('kind', 'document')} {name}".strip()
-        return f"{whose}, from line {self.line} of what `{self.source.built_by}` prints"
+        return f"{whose}, {place_in_built(self.source, self.line)}"
+
+
+def with_origin(problem: Problem, document: Document) -> Problem:
+    """The same with where to look, where its position is only that of a built file."""
+    if not document.origin:
+        return problem
+    return replace(problem, hint="; ".join(filter(None, [problem.hint, document.origin])))
+
+
+def place_in_built(source: SourceFile, line: int) -> str:
+    """Where to look for what is wrong in that line of a built file: helm writes above each document
+    which template it is of."""
+    before = b"\n".join(source.content.split(b"\n")[:line])
+    templates = _TEMPLATE.findall(before)
+    template = f" ({templates[-1].decode(errors='replace')})" if templates else ""
+    return f"from line {line} of what `{source.built_by}` prints{template}"
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,7 +17,7 @@ from reconciler.api.manifest import Manifest
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.manifests.cache import ParseCache
-from reconciler.manifests.document import Document
+from reconciler.manifests.document import Document, place_in_built, with_origin
 
 if TYPE_CHECKING:
     from yaml import YAMLError
@@ -34,6 +34,18 @@ MAX_PROBLEMS = 100
 _QUOTED = re.compile(r"""\s*(?:'(?!<)[^']*\w[^']*'|"(?!<)[^"]*\w[^"]*")""")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _COMPACT_NESTING = re.compile(r"(?:[-?] ){200}|^ {1000}", re.MULTILINE)
+_CONFLICT_MARKS = ("<<<<<<< ", ">>>>>>> ")
+_SYNTAX_HINTS = (
+    ("cannot start any token", "quote a value that begins with @, ` or %"),
+    (
+        "mapping values are not allowed",
+        "quote a value with a colon in it, or mend the indentation",
+    ),
+    ("unexpected end of stream", "a quote that opens before is not closed"),
+    ("undefined alias", "quote a value that begins with *"),
+    ("did not find expected key", "look at the indentation and the quotes of this line"),
+)
+"""What libyaml says of YAML -> what it mostly comes from."""
 _REPORT = re.compile(rb'\s*\{\s*"formatVersion"\s*:')
 _KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 
@@ -156,6 +168,11 @@ def text_of(file: SourceFile) -> str | Problem:
         message = f"the file has {len(file.content)} bytes"
         expected = f"at most {MAX_FILE_BYTES}"
         return Problem(start, "", message, expected, "split it, or move it elsewhere")
+    return decoded_text(file)
+
+
+def decoded_text(file: SourceFile) -> str | Problem:
+    """What a file of any size says, or why it cannot be read as text."""
     try:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -164,9 +181,9 @@ def text_of(file: SourceFile) -> str | Problem:
         position = Position(file.path, line, column)
         hint = _encoding_hint(file.content)
         return Problem(position, "", "not UTF-8", "UTF-8 text", hint)
-    return (
-        Problem(start, "", "nested too deeply", "less depth") if _nests_too_deeply(text) else text
-    )
+    if _nests_too_deeply(text):
+        return Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth")
+    return text
 
 
 def _encoding_hint(content: bytes) -> str:
@@ -198,19 +215,20 @@ def _parse(file: SourceFile, text: str) -> _Read:
     builder = Builder(file.path, MAX_PROBLEMS, last_counts=bool(file.built_by))
     read = _Read()
     problems = read.problems
+    of_the_text: list[Problem] = []
     try:
         for index, node in enumerate(compose(text)):
             position = Position(file.path, node.start_mark.line + 1, node.start_mark.column + 1)
             if index >= MAX_DOCUMENTS:
                 message = f"more than {MAX_DOCUMENTS} documents in one file"
-                problems.append(Problem(position, "", message))
+                of_the_text.append(Problem(position, "", message))
                 read.whole = False
                 break
             value = builder.build(node)
             if value is None:
                 continue
             if not isinstance(value, dict):
-                problems.append(_no_map(position))
+                of_the_text.append(_no_map(position))
                 continue
             whole = Document(
                 file.path, index, position.line, Manifest(value), file, column=position.column
@@ -228,10 +246,20 @@ def _parse(file: SourceFile, text: str) -> _Read:
                 read.whole = False
                 break
     except yaml.YAMLError as error:
-        problems.append(syntax_problem(file, text, error))
+        of_the_text.append(syntax_problem(file, text, error))
         read.whole = False
-    read.problems = _bounded([*builder.problems, *problems])
+    of_the_text += builder.problems
+    if file.built_by:
+        of_the_text = [_at_what_builds(file, problem) for problem in of_the_text]
+    read.problems = _bounded([*of_the_text, *problems])
     return read
+
+
+def _at_what_builds(file: SourceFile, problem: Problem) -> Problem:
+    """The same of a built file, of which nobody can open a line."""
+    place = place_in_built(file, problem.position.line)
+    hint = "; ".join(filter(None, [problem.hint, place]))
+    return replace(problem, position=Position(file.path, file.built_line, 1), hint=hint)
 
 
 def _no_map(position: Position, what: str = "the document") -> Problem:
@@ -248,21 +276,43 @@ def _faults(document: Document, most: int) -> list[Problem]:
     """What is wrong with a document, ``most`` of it; one without fault is cleaned of what servers
     add."""
     # What is in the cache was judged before.
-    from reconciler.manifests.builtin_schemas import type_problems
     from reconciler.manifests.metadata import (
         identity_problems,
-        mark_problems,
+        metadata_problems,
         without_server_fields,
     )
-    from reconciler.manifests.own_schemas import schema_problems
 
     found = list(islice(identity_problems(document), most))
-    found = found or list(islice(_of_old_version(document), most))
-    found = found or list(islice(schema_problems(document), most))
-    found = found or list(islice(chain(mark_problems(document), type_problems(document)), most))
+    if not found:
+        # All at once: who mends a label must not find only then that a port is no number.
+        checks = (metadata_problems(document), *_checks_of_its_kind(document))
+        found = list(islice(_each_place_by_one(checks, most), most))
     if not found:
         without_server_fields(document.body)
-    return [_with_origin(fault, document) for fault in found]
+    return [with_origin(fault, document) for fault in found]
+
+
+def _checks_of_its_kind(document: Document) -> Iterator[Iterable[Problem]]:
+    """What is known of the kind. One of a version that is gone is told only what it takes to have
+    today's, as the rest is judged by that."""
+    from reconciler.manifests.builtin_schemas import type_problems
+    from reconciler.manifests.metadata import mark_problems
+    from reconciler.manifests.own_schemas import schema_problems
+
+    if old := list(_of_old_version(document)):
+        yield old
+    else:
+        yield from (schema_problems(document), mark_problems(document), type_problems(document))
+
+
+def _each_place_by_one(checks: Iterable[Iterable[Problem]], most: int) -> Iterator[Problem]:
+    """The problems of all checks, ``most`` of each. Where one has said something of a field, those
+    after it would say the same in other words."""
+    told: set[tuple[Position, str]] = set()
+    for check in checks:
+        found = list(islice((p for p in check if (p.position, p.path) not in told), most))
+        told |= {(p.position, p.path) for p in found}
+        yield from found
 
 
 def _of_old_version(document: Document) -> Iterator[Problem]:
@@ -285,12 +335,6 @@ def _bounded(problems: list[Problem]) -> list[Problem]:
     return [*ordered[:MAX_PROBLEMS], more]
 
 
-def _with_origin(problem: Problem, document: Document) -> Problem:
-    if not document.origin:
-        return problem
-    return replace(problem, hint="; ".join(filter(None, [problem.hint, document.origin])))
-
-
 def unfolded(document: Document) -> Iterator[Document | Problem]:
     """The items of a ``kind: List`` (or any ``*List`` with items), or the document itself.
 
@@ -298,13 +342,22 @@ def unfolded(document: Document) -> Iterator[Document | Problem]:
     """
     body = document.body
     items = body.get("items")
+    is_list = body.get("kind") == "List" and body.get("apiVersion") == "v1"
+    if is_list and not isinstance(items, list):
+        # Nothing is what Go prints of an empty list; but where the key is missing, it may be there
+        # under another name.
+        if items is not None or "items" not in body:
+            where = document.position(*(("items",) if "items" in body else ()))
+            message, hint = "a List without items", "write items: [] if it is to be empty"
+            yield with_origin(Problem(where, "$", message, "a list in items", hint), document)
+        return
     if not str(body.get("kind", "")).endswith("List") or not isinstance(items, list):
         yield document
         return
     for number, item in enumerate(items):
         if not isinstance(item, dict):
             problem = _no_map(document.position("items", number), "an item of the list")
-            yield _with_origin(problem, document)
+            yield with_origin(problem, document)
             continue
         kind = str(body["kind"]).removesuffix("List")
         if kind:
@@ -327,27 +380,47 @@ def unfolded(document: Document) -> Iterator[Document | Problem]:
 def syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
     """Where and why a text is no YAML, in words that quote none of it."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    line, column = (mark.line + 1, mark.column + 1) if mark else _place_of_character(text, error)
     # A word in quotes is the file's own: an anchor, or a password that begins with * or &.
     problem = _QUOTED.sub("", getattr(error, "problem", None) or str(error).splitlines()[0])
     return Problem(
         Position(file.path, line, column),
         "",
         f"not valid YAML: {problem}",
-        hint=_syntax_hint(text, line),
+        hint=_syntax_hint(text, line, problem),
     )
 
 
-def _syntax_hint(text: str, line: int) -> str:
+def _place_of_character(text: str, error: YAMLError) -> tuple[int, int]:
+    """Line and column of what may not be in any YAML; the first ones where that is not it."""
+    offset = getattr(error, "position", None)
+    if not isinstance(offset, int):
+        return 1, 1
+    before = text.encode()[:offset].decode(errors="replace")
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def _syntax_hint(text: str, line: int, problem: str) -> str:
     lines = text.splitlines()
     here = lines[line - 1] if 0 < line <= len(lines) else ""
-    if "\t" in here[: len(here) - len(here.lstrip())]:
+    is_json = text.lstrip()[:1] in ("{", "[")
+    if "Unicode character escape" in problem:
+        return "write the character itself instead of its escapes"
+    if is_json and "<document start>" in problem:
+        return "put a line with --- between two documents, also of JSON"
+    if not is_json and "\t" in here[: len(here) - len(here.lstrip())]:
         return "YAML is indented with spaces, never with tabs"
     if "{{" in here or "{{" in "".join(lines[max(0, line - 2) : line]):
         return "this looks like a template; render it first"
     if "\x00" in here:
         return "the file holds NUL bytes; is it binary?"
-    return ""
+    if "control characters" in problem:
+        return "take it out, or write it as \\x and its code in double quotes"
+    if "\ufeff" in text:
+        return "take the byte order mark out that is within the file"
+    if any(one.startswith(_CONFLICT_MARKS) for one in lines):
+        return "the file holds the marks of a merge that somebody has to settle"
+    return "" if is_json else next((say for what, say in _SYNTAX_HINTS if what in problem), "")
 
 
 def _duplicates(documents: list[Document]) -> Iterator[Problem]:

@@ -180,6 +180,9 @@ def _misplaced_kind(document: Document) -> Iterator[Problem]:
                 near[0],
                 f"did you mean {near[0]}?",
             )
+        elif homes := [one for one, kinds in BUILT_IN.items() if kind in kinds]:
+            message = f"{kind} does not belong to {api_version}"
+            yield _problem(document, ("apiVersion",), message, f"{homes[0]}/v1".removeprefix("/"))
     elif group.endswith("kubefed.io") or _is_close(group, OWN_GROUP):
         near = close_matches(api_version, sorted({v for v, _ in SCHEMA_OF}), n=1)
         hint = f"did you mean {near[0]}?" if near else ""
@@ -226,6 +229,11 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
             description = error.schema.get("properties", {}).get(key, {}).get("description", "")
             if error.message.startswith(repr(key)):
                 yield _problem(document, path, f"{key} is missing", description)
+    elif error.validator in ("anyOf", "oneOf") and (choice := _choice(error)):
+        there = [key for key in choice if key in error.instance]
+        first, last = ", ".join(choice[:-1]), choice[-1]
+        message = f"{' and '.join(there)} at once" if there else f"{first} or {last} is missing"
+        yield _problem(document, path, message, "one of " + ", ".join(choice))
     elif error.validator in ("anyOf", "oneOf"):
         yield _problem(document, path, f"not valid here: {shown}", expected)
     elif error.validator == "enum":
@@ -238,6 +246,8 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
     elif error.validator == "type":
         scalar = isinstance(error.instance, int | float | bool)
         problem = f"{shown} is {kind_of(error.instance)}"
+        if error.instance is None:
+            problem = "there is no value"
         if scalar and shown != "this":
             shown = document.written(*path) or shown
             problem = read_as(error.instance, shown)
@@ -255,6 +265,14 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
     else:
         problem = f"not valid ({error.validator})" if shown == "this" else error.message[:200]
         yield _problem(document, path, problem, expected)
+
+
+def _choice(error: Any) -> list[str]:
+    """The keys of which a map must have one; none where something else is to be chosen."""
+    ways: list[Object] = error.validator_value
+    if not all(way.keys() == {"required"} and len(way["required"]) == 1 for way in ways):
+        return []
+    return [str(way["required"][0]) for way in ways]
 
 
 def _is_unquotable(document: Document, path: tuple[Any, ...]) -> bool:

@@ -76,7 +76,8 @@ def rewrite(file: SourceFile, is_hidden: Callable[[Object], bool]) -> Rewritten 
     text = whole.replace("\r\n", "\n")
     shown: tuple[list[str], list[str]] = ([], [])
     parts, refused, changed = [], [], False
-    for part in _parts(text) if not file.path.endswith(".json") else [_Part(1, text)]:
+    body = _json_body(file, text)
+    for part in _parts(text) if body is None else [_Part(1, text)]:
         documents = _documents(file, part.text.removeprefix("\ufeff"))
         found = [(document, conversion_of(document.body)) for document in documents]
         wanted = [(d, c) for d, c in found if c is not None and c.is_possible]
@@ -134,8 +135,11 @@ def _rewritten(file: SourceFile, text: str, wanted: Sequence[tuple[Document, Con
     if "{{" in text:
         raise _Refused("it looks like a template; what renders it has to be changed")
     edits = [(document.prefix, edit) for document, one in wanted for edit in one.edits]
-    if file.path.endswith(".json"):
-        result = _in_json(text, edits)
+    body = _json_body(file, text)
+    if body is not None:
+        result = _in_json(body, text, edits)
+    elif file.path.endswith(".json") and text.lstrip("\ufeff \t\n").startswith("{"):
+        raise _Refused(_OTHER_LAYOUT)  # With a comma too many, say: ruamel would write one line.
     else:
         result = _in_yaml(text, edits)
     converted = {document.prefix: one.body for document, one in wanted}
@@ -147,19 +151,30 @@ def _rewritten(file: SourceFile, text: str, wanted: Sequence[tuple[Document, Con
     return result
 
 
+_OTHER_LAYOUT = "it is laid out in a way that would change"
 _Edits = Sequence[tuple[tuple[str | int, ...], Edit]]
 
 
-def _in_json(text: str, edits: _Edits) -> str:
-    body = json.loads(text)
+def _json_body(file: SourceFile, text: str) -> Any:
+    """What a file of JSON says; None for one that only YAML can read, whatever its name."""
+    if not file.path.endswith(".json"):
+        return None
+    try:
+        return json.loads(text.removeprefix("\ufeff"))
+    except ValueError:
+        return None
+
+
+def _in_json(body: Any, text: str, edits: _Edits) -> str:
+    start = "\ufeff" if text.startswith("\ufeff") else ""
     indented = re.search(r"\n( +|\t+)\S", text)
     layout: dict[str, Any] = {"indent": indented[1] if indented else None, "ensure_ascii": False}
     ending = text[len(text.rstrip()) :]
-    if json.dumps(body, **layout) + ending != text:
-        raise _Refused("it is laid out in a way that would change")
+    if start + json.dumps(body, **layout) + ending != text:
+        raise _Refused(_OTHER_LAYOUT)
     for prefix, edit in edits:
         make_edit(value_at(body, prefix), edit)
-    return json.dumps(body, **layout) + ending
+    return start + json.dumps(body, **layout) + ending
 
 
 def _in_yaml(text: str, edits: _Edits) -> str:

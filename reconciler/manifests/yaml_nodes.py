@@ -6,6 +6,7 @@ rules, no tags, duplicate keys found, aliases bounded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,11 @@ _OURS = "federation.reconciler.dev/"
 _OUR_WORD = "on"
 """A field of our own kinds that YAML 1.1 takes for true. They are read by nobody but this tool, so
 it is a word there, as in YAML 1.2; in other manifests it would be "true" for kubectl."""
+_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|.)")
+"""A surrogate pair, or any other escape, so that none begins in the middle of another."""
+_MARKED = re.compile(r"^(---[^\n]*\n)\ufeff", re.MULTILINE)
+"""A byte order mark at the start of a document: of files that were put together."""
 _IMPLICIT = "implicit"
 _MERGE = "<<"
 
@@ -60,7 +66,9 @@ class _Composer(CParser):
 
 def compose(text: str) -> Iterator[Node]:
     """The root nodes of the documents. Raises yaml.YAMLError at the first fault."""
-    parser = _Composer(text)
+    if "\ufeff" in text:
+        text = _MARKED.sub(r"\1", text)
+    parser = _Composer(_with_wide_escapes(text))
     try:
         while parser.check_node():
             node = parser.get_node()
@@ -71,6 +79,27 @@ def compose(text: str) -> Iterator[Node]:
         raise yaml.YAMLError("nested too deeply") from None
     finally:
         parser.dispose()
+
+
+def _with_wide_escapes(text: str) -> str:
+    """JSON whose surrogate pairs (``\\ud83d\\ude00``, as json.dumps writes them) are what YAML has
+    for one character. Spaces behind each text make up for it, so that all keeps its place."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    import orjson
+
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text  # kubectl refuses them in YAML as well.
+
+    def wide(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
+        high, low = int(match[1], 16), int(match[2], 16)
+        return f"\\U{0x10000 + ((high & 0x3FF) << 10) + (low & 0x3FF):08x}"
+
+    return _JSON_TEXT.sub(lambda one: _ESCAPE.sub(wide, one[0]).ljust(len(one[0])), text)
 
 
 @dataclass
@@ -221,15 +250,35 @@ def _tag_words(tag: str) -> str:
 
 
 def find_node(root: Node, path: tuple[str | int, ...]) -> tuple[Node, Node | None]:
-    """The node at ``path`` (its nearest existing parent) and the key node that names it, if any."""
-    node, key = root, None
+    """The node at ``path`` (its nearest existing parent) and the key node that names it, if any.
+    What comes by a merge key is where it is merged from."""
+    node: Node = root
+    key: Node | None = None
     for step in path:
-        found = None
+        found: tuple[Node | None, Node] | None = None
         if isinstance(node, MappingNode):
-            found = next(((k, v) for k, v in node.value if str(k.value) == str(step)), None)
+            found = _entry(node, str(step))
         elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
             found = (None, node.value[step])
         if found is None:
             break
         key, node = found
     return node, key
+
+
+def _entry(node: MappingNode, name: str) -> tuple[Node, Node] | None:
+    """The key and value of that name in a map, or else in what it merges, the first one first."""
+    waiting, seen = [node], set[int]()
+    while waiting:
+        here = waiting.pop()
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        merged: list[Node] = []
+        for key, value in here.value:
+            if str(key.value) == name:
+                return key, value
+            if key.value == _MERGE and key.style in (None, ""):
+                merged += value.value if isinstance(value, SequenceNode) else [value]
+        waiting += [one for one in reversed(merged) if isinstance(one, MappingNode)]
+    return None

@@ -202,18 +202,15 @@ def _written(document: Any, form: str) -> str:
         return orjson.dumps(document).decode()
     import yaml
 
-    from reconciler.manifests.yaml_scalars import resolve_plain
+    from reconciler.manifests.yaml_text import is_plain_text
 
     class Dumper(yaml.SafeDumper):
         """Quotes every text that kubectl's YAML would read as something else, and writes lines as
         such, in the style in which Karmada does, so that what it made stays as it is."""
 
     def represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-        try:
-            known = dumper.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-            plain = resolve_plain(text) == text and known == _TEXT
-        except ValueError:
-            plain = False
+        known = dumper.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+        plain = is_plain_text(text) and known == _TEXT
         style = "|" if "\n" in text else None if plain else '"'
         return dumper.represent_scalar(_TEXT, text, style=style)
 

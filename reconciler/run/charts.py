@@ -53,6 +53,7 @@ from reconciler.git.helm import (
     versions_helm_knows,
 )
 from reconciler.git.sops import is_encrypted
+from reconciler.manifests.custom_schemas import custom_problems, schemas_in
 from reconciler.manifests.document import Document
 from reconciler.manifests.load import load
 from reconciler.manifests.own_schemas import SCHEMA_OF
@@ -104,6 +105,7 @@ def render_charts(
         {cluster.name: cluster for cluster in clusters},
         {file.path: file for file in files},
         _scopes(documents),
+        documents,
         logins,
     )
     _tell_unused(charts, files, work)
@@ -127,6 +129,7 @@ class _Work:
     clusters: Mapping[str, Cluster]
     files: Mapping[str, SourceFile]
     scopes: dict[GroupKind, bool]
+    documents: Sequence[Document] = ()
     logins: Path | None = None
     objects: list[ChartObject] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -333,6 +336,7 @@ def _render(one: _Prepared, work: _Work, versions: Versions, *, asked: bool) -> 
     if one.asks and not asked:
         work.tell(chart, notice(NoticeCause.CHART_BY_DEFAULT_VERSION))
     _tell_traits(one, work, versions)
+    schemas = {} if asked else schemas_in(work.documents)
     results = in_parallel(lambda group: _rendered(one, group), groups, os.cpu_count() or 1)
     well = [group.values for group, result in zip(groups, results, strict=True) if not result.error]
     forms: dict[ObjectKey, list[tuple[_Group, Document]]] = {}
@@ -342,6 +346,11 @@ def _render(one: _Prepared, work: _Work, versions: Versions, *, asked: bool) -> 
             _failed(one, group, result, work, well=group.values in well)
             continue
         documents = _documents(one, result, work)
+        if not asked:
+            # As of all that is only checked; a run is told by the servers.
+            all_schemas = {**schemas, **schemas_in(documents)}
+            for document in documents if all_schemas else ():
+                work.problems += custom_problems(document, all_schemas)
         if one.traits.random:
             again = _documents(one, _rendered_later(one, group), work)
             _compare(one, documents, again, random, work)

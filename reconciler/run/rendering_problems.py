@@ -14,7 +14,13 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, key_of
 from reconciler.federation.lint import VARIABLE, texts_of
 from reconciler.federation.model import DesiredState, PatchOperation
-from reconciler.manifests.builtin_schemas import TypeFault, template_of, type_faults, unknown_fields
+from reconciler.manifests.builtin_schemas import (
+    TYPES_OF,
+    TypeFault,
+    template_of,
+    type_faults,
+    unknown_fields,
+)
 from reconciler.manifests.custom_schemas import (
     Schemas,
     custom_faults,
@@ -96,7 +102,7 @@ def rendering_notices(documents: Sequence[Document]) -> list[Notice]:
             whose = (
                 "its CRD"
                 if body.get("apiVersion") in {v for v, _ in schemas}
-                else ("Kubernetes 1.36")
+                else f"Kubernetes {TYPES_OF}"
             )
             found.append(
                 _at(

@@ -305,7 +305,12 @@ def _understood(
     if problems or found.state is None:
         # All at once: what is wrong with overrides shows when they are tried.
         if found.partial:
-            problems += render(found.partial, schedule(found.partial)).problems
+            assignments = schedule(found.partial)
+            problems += render(found.partial, assignments).problems
+            if whole:
+                from reconciler.run.rendering_problems import rendering_problems
+
+                problems += rendering_problems(documents, found.partial, assignments)
         raise BadInput(problems)
     check_same_rules(source, found.state.federation.source, found.state.federation.position)
     state = replace(

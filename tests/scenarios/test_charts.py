@@ -223,6 +223,27 @@ def test_a_crd_that_a_chart_keeps_is_released_with_all_that_is_of_it(world: Worl
     assert changed(world) == {"Shop one": "prune"}
 
 
+def test_values_for_no_cluster_are_told(simulated_world: World) -> None:
+    with_chart(
+        simulated_world,
+        """\
+        overrides:
+          - {clusterSelector: {matchLabels: {env: nowhere}}, values: {replicas: 2}}
+          - {clusters: [], values: {replicas: 3}}
+        """,
+    )
+    told = notices(simulated_world)
+    assert "web.yaml:7: Chart web: this override has no effect: it matches no cluster" in told
+    assert "web.yaml:8: Chart web: this override has no effect: it names no cluster" in told
+
+
+def test_a_chart_that_a_windows_program_wrote_is_one(simulated_world: World) -> None:
+    text = "\ufeff" + WEB["Chart.yaml"].replace("\n", "\r\n")
+    with_chart(simulated_world, files={"Chart.yaml": text})
+    assert simulated_world.apply().ok
+    assert changed(simulated_world) == {}
+
+
 def test_faults_are_told_with_their_place(simulated_world: World) -> None:
     world = simulated_world
     with_chart(world)
@@ -236,6 +257,13 @@ def test_faults_are_told_with_their_place(simulated_world: World) -> None:
     found = problems(world)
     assert any(p.startswith("web.yaml:6: Chart web: the repository has no file") for p in found)
     assert any("there is no cluster 'nope'" in p for p in found)
+
+    world.write("missing.yaml", "colour: red\n")
+    world.write("web.yaml", chart(rest="valuesFiles: [missing.yaml]\noverrides: [{}]\n"))
+    assert problems(world) == ["web.yaml:7: values or valuesFiles is missing "]
+    world.remove("missing.yaml")
+    world.write("web.yaml", chart(rest="oci: oci://x.example/web@sha256:" + 64 * "a" + "\n"))
+    assert problems(world) == ["web.yaml:5: path and oci at once "]
 
     world.write("bad.yaml", "a: 1\na: 2\n")
     world.write("web.yaml", chart(rest="valuesFiles: [bad.yaml]\n"))

@@ -80,14 +80,19 @@ def test_templates_and_what_kustomize_builds_are_told_and_left(
     folder.mkdir()
     (folder / "kustomization.yaml").write_text("resources: [cron.yaml]\n")
     (folder / "cron.yaml").write_text(CRON)
+    (tmp_path / "laid-out.json").write_text(
+        '{"apiVersion": "policy/v1beta1", "kind":\n'
+        '"PodDisruptionBudget", "metadata": {"name": "a"}}\n'
+    )
     done = reconcile("validate", "--fix", "--repo", tmp_path, "--output", "json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
-    (refused,) = [problem for one in found["fixed"] for problem in one["refused"]]
-    assert refused["file"] == "budget.yaml"
+    refused, of_json = [problem for one in found["fixed"] for problem in one["refused"]]
+    assert (refused["file"], of_json["file"]) == ("budget.yaml", "laid-out.json")
     assert "template" in refused["message"]
     (built,) = [p for p in found["problems"] if p["file"] == "built/kustomization.yaml"]
     assert "change the file that kustomize reads it from" in built["hint"]
+    assert not any("--fix" in problem.get("hint", "") for problem in found["problems"])
     assert (folder / "cron.yaml").read_text() == CRON
     assert (tmp_path / "budget.yaml").read_text() == TEMPLATE
 

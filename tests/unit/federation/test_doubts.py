@@ -293,7 +293,7 @@ NO_EFFECT = {
     ),
     "an unknown field": (
         WEB.replace("replicas: 2", "replcas: 2"),
-        "a.yaml:5: Kubernetes 1.36 knows no spec.replcas; did you mean replicas?",
+        "a.yaml:5: Kubernetes 1.37 knows no spec.replcas; did you mean replicas?",
     ),
 }  # fmt: skip
 
@@ -397,3 +397,47 @@ def test_a_file_that_is_passed_over_by_its_suffix_is_told(tmp_path: Path) -> Non
     (tmp_path / "b.YAML").write_text(WEB)
     _, warnings = _validate(tmp_path, WEB[:-4])
     assert warnings == ["b.YAML:1: not read: names of manifests end in .yaml, .yml, .json"]
+
+
+CUSTOM = """\
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: widgets, kind: Widget}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, properties: {size: {type: integer}}}}
+---
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: one, namespace: shop}
+size: "2"
+"""
+
+
+def test_all_that_is_wrong_is_told_at_once_whatever_finds_it(tmp_path: Path) -> None:
+    override = "  overrides: [{patch: [{op: add, path: /spec/paused, value: x}]}]\n"
+    nowhere = PLACEMENT.replace("{name: web}", "{name: elsewhere}").replace("Deployment", "Secret")
+    for name, text in {
+        "fleet": FLEET,
+        "widget": CUSTOM,
+        "label": WEB.replace("name: web,", "name: other, labels: {v: 1},", 1),
+        "web": WEB,
+        "override": PLACEMENT + override,
+        "placement": nowhere + "  clusters: [nowhere]\n",
+    }.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        repository.validate_repository(RunOptions(repo=str(tmp_path)))
+    assert {(p.position.file, p.position.line) for p in caught.value.problems} == {
+        ("label.yaml", 3),
+        ("override.yaml", 6),
+        ("placement.yaml", 6),
+        ("widget.yaml", 18),
+    }

@@ -162,3 +162,30 @@ def test_the_right_ones_are_right() -> None:
         'substitute: "true"',
     )
     assert problems(PLAIN % f"\n    {OURS}".join(("", *right)).strip()) == []
+
+
+POLICY = """\
+apiVersion: policy.karmada.io/v1alpha1
+kind: ClusterOverridePolicy
+metadata: {name: web}
+spec: {overrideRules: [{overriders: {labelsOverrider: [{operator: add, value: {%s}}]}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLACEMENT % 'labels: {"a b": x}',
+        PLACEMENT % 'labels: {a: "x y"}',
+        PLACEMENT % 'annotations: {"a b": x}',
+        PLACEMENT % 'patch: [{op: add, path: /metadata/labels/a, value: "x y"}]',
+        FEDERATED % ("", "", '{op: add, path: /metadata/labels, value: {a: "x y"}}'),
+        POLICY % '"a b": x',
+        POLICY % 'a: "x y"',
+    ],
+)
+def test_labels_that_no_server_takes_are_told_where_an_override_sets_them(text: str) -> None:
+    found = [problem for problem in problems(text) if "not a valid" in problem]
+    assert len(found) == 1
+    assert found[0].startswith("all.yaml:")
+    assert problems(text.replace("a b", "ab").replace("x y", "xy")) == []

@@ -119,6 +119,7 @@ def test_a_build_that_fails_names_the_file(tmp_path: Path) -> None:
     said = problems(fleet(tmp_path, BASE, wrong))
     assert "shop/overlays/prod/kustomization.yaml:1:1: cannot be built" in said
     assert "reconcile-kustomize" not in said, "no path of a directory that is gone"
+    assert "command failed" not in said, "no line of a log"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.join.exported import Export, ImportRequest
+from reconciler.api.errors import BadInput
+from reconciler.api.files import SourceFile
+from reconciler.join.exported import Export, ImportRequest, read_exports
 from reconciler.join.karmada_import import export_of_karmada
+from reconciler.manifests.load import load
 from tests.command import run_command, user_environment
 
 KARMADA = """
@@ -253,3 +256,43 @@ def test_exported_files_become_a_valid_repository(tmp_path: Path) -> None:
     assert "Valid: 2 Cluster, 1 ConfigMap, 1 Deployment" in done.stderr
     other = run_command("import", source, "--to", tmp_path / "other", env=environment, code=1)
     assert "there is nothing of KubeFed in it" in other.stderr
+
+
+def test_text_that_looks_like_a_number_is_still_text_in_the_repository() -> None:
+    odd = {"short": "1e3", "flag": "y", "mode": "0o17"}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "data": odd}
+    config["metadata"] = {"name": "config", "namespace": "shop", "annotations": odd}
+    follows = "PropagationPolicy\nmetadata: {name: all, namespace: shop}\nspec:\n"
+    policy = yaml.safe_load(
+        f"apiVersion: policy.karmada.io/v1alpha1\nkind: {follows}"
+        "  resourceSelectors: [{apiVersion: v1, kind: ConfigMap}]\n  placement: {}\n"
+    )
+    files = export_of_karmada([policy, config], ImportRequest()).files
+    loaded = load([SourceFile(path, text.encode()) for path, text in files.items()])
+    assert loaded.problems == ()
+    (made,) = (d.body for d in loaded.documents if d.kind == "ConfigMap")
+    assert made["data"] == made["metadata"]["annotations"] == odd
+
+
+def test_the_items_of_a_list_as_servers_give_it_are_of_its_kind() -> None:
+    text = b"apiVersion: v1\nkind: ConfigMapList\nitems:\n- metadata: {name: a}\n"
+    (found,) = read_exports([SourceFile("a.yaml", text)])
+    assert (found["apiVersion"], found["kind"]) == ("v1", "ConfigMap")
+
+
+def test_what_is_no_export_is_told_with_its_place() -> None:
+    files = [
+        SourceFile("a.yaml", b"apiVersion: v1\nkind: List\nitems:\n- {kind: x}\n---\na: b: c\n"),
+        SourceFile("b.yaml", "kind: List\n".encode("utf-16")),
+    ]
+    with pytest.raises(BadInput) as caught:
+        read_exports(files)
+    told = [str(problem) for problem in caught.value.problems]
+    assert [text.split(": ")[:2] for text in told] == [
+        [
+            "a.yaml:4:3",
+            "this is no Kubernetes object; expected a map with apiVersion, kind and metadata.name",
+        ],
+        ["a.yaml:6:5", "not valid YAML"],
+        ["b.yaml:1:1", "not UTF-8; expected UTF-8 text (this is UTF-16; save the file as UTF-8)"],
+    ]

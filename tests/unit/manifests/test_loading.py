@@ -70,6 +70,12 @@ BROKEN = {
         "give it a name",
     ),
     "bad name": ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: A_b}\n", "such as 'a-b'"),
+    "a dot in a Service's name": (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a.b}\n",
+        "at most 63 lower case letters, digits and '-', with no '-' at either end (such as 'a-b')",
+    ),
+    "a long name": (CONFIG.replace("name: a", "name: " + 300 * "a"), "expected at most 253"),
+    "a long key": (CONFIG.replace("a}", "a, labels: {%s: b}}" % (64 * "k")), "at most 63"),
     "number as name": ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 12}\n", 'quote it: "12"'),
     "number as label": (
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {v: 1}}\n",
@@ -90,6 +96,26 @@ BROKEN = {
         "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Placment\nmetadata: {name: a}\n",
         "did you mean Placement?",
     ),
+    "other letters": (
+        "apiVersion: v1\nKind: ConfigMap\nmetadata: {name: a}\n",
+        "a.yaml:2:1: $.Kind: kind is missing; expected such as Deployment (it is there as Kind)",
+    ),
+    "metadata in other letters": (
+        "apiVersion: v1\nkind: ConfigMap\nMetadata: {name: a}\n",
+        "it is there as Metadata",
+    ),
+    "no-break spaces": (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n\xa0\xa0name: a\n",
+        "never with no-break spaces",
+    ),
+    "boolean as name": (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: n}\n",
+        'n is a boolean in YAML 1.1; expected text (quote it: "n")',
+    ),
+    "a kind of another group": (
+        "apiVersion: v1\nkind: Deployment\nmetadata: {name: a}\n",
+        "Deployment does not belong to v1; expected apps/v1",
+    ),
     "nearly a kind": (CONFIG.replace("ConfigMap", "ConfgMap"), "did you mean ConfigMap?"),
     "unknown key": (
         "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Cluster\n"
@@ -105,6 +131,11 @@ BROKEN = {
         "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Cluster\n"
         "metadata: {name: a}\nspec: {weight: heavy}\n",
         "expected a whole number",
+    ),
+    "no value": (
+        "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Placement\n"
+        "metadata: {name: a}\nspec:\n  select:\n",
+        "a.yaml:5:10: $.spec.select: there is no value; expected a list",
     ),
     "share": (
         "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Federation\n"
@@ -271,3 +302,137 @@ def test_on_is_a_word_in_our_own_kinds_and_a_question_elsewhere() -> None:
     both = textwrap.dedent(ours) + "---\n" + theirs
     (problem,) = load([SourceFile("f.yaml", both.encode())]).problems
     assert str(problem).startswith("f.yaml:12:8: the key on is read as true")
+
+
+PODS = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {version: 1}, annotations: {federation.reconciler.dev/protct: "true"}}
+spec: {replicas: "2"}
+"""
+PLACEMENT = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: Web, labels: {"example.com/a": 1}}
+spec: {selekt: []}
+"""
+
+
+def test_all_faults_of_one_document_are_told_at_once() -> None:
+    told = problems(PODS)
+    assert [text.split(": ")[0] for text in told] == ["a.yaml:3:41", "a.yaml:3:59", "a.yaml:4:18"]
+    generated = problems(
+        "apiVersion: v1\nkind: Secret\nmetadata: {generateName: a-}\ndata: {a: 1}\n"
+    )
+    assert [text.split(": ")[0] for text in generated] == ["a.yaml:3:26", "a.yaml:4:11"]
+
+
+def test_a_fault_that_two_checks_find_is_told_once() -> None:
+    told = [text.split(": ")[0] for text in problems(PLACEMENT)]
+    assert sorted(set(told)) == sorted(told)
+    assert {"a.yaml:3:18", "a.yaml:4:8"} <= set(told)
+
+
+def test_json_may_have_characters_of_two_escapes() -> None:
+    text = (
+        r'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"%s":"%s","x":1}}'
+    )
+    pair, other = r"\ud83d\uDE00", r"\\ud83d \/ \u00e9"
+    whole = (text % (pair, pair + other + pair)).replace('"x":1', '"x":"y"')
+    (document,) = load([SourceFile("a.json", whole.encode())]).documents
+    assert document.body["data"] == {"\U0001f600": "\U0001f600\\ud83d / é\U0001f600", "x": "y"}
+    (told,) = problems(text % (pair, pair), "a.json")
+    assert told.startswith(f"a.json:1:{(text % (pair, pair)).index(':1}}') + 2}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (CONFIG + "data:\n  a: @b\n", "quote a value that begins with @"),
+        (CONFIG + 'data:\n  a: "b\n', "is not closed"),
+        (CONFIG + "data: {é: b\x1a}\n", "a.yaml:4:12: not valid YAML"),
+        (CONFIG + "data: {é: b\x1a}\n", "take it out, or write it as"),
+        (CONFIG + "data:\n  a: b: c\n", "quote a value with a colon"),
+        (CONFIG + "data:\n  a: *b\n", "quote a value that begins with *"),
+        (CONFIG + "data:\n  a: b\n a: c\n", "look at the indentation"),
+        ("<<<<<<< HEAD\n" + CONFIG + "=======\n>>>>>>> x\n", "marks of a merge"),
+    ],
+)
+def test_what_is_no_yaml_has_a_hint(text: str, hint: str) -> None:
+    (told,) = problems(text)
+    assert hint in told
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (CONFIG + 'data: {a: "\\ud83d"}\n', "write the character itself"),
+        ('{\n\t"a": "\\ud83d"\n}', "write the character itself"),
+        ('{"a": "b"}\n{"a": "b"}\n', "put a line with --- between"),
+    ],
+)
+def test_faults_of_json_have_a_hint_of_their_own(text: str, hint: str) -> None:
+    (*_, told) = problems(text)
+    assert hint in told
+    assert "tabs" not in told
+
+
+ENDS = """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: |
+    web
+  labels: {"a\\n": x, app: "web\\n"}
+"""
+
+
+def test_names_do_not_end_with_a_line_break() -> None:
+    told = problems(ENDS)
+    assert [text.split(": ")[0] for text in told] == ["a.yaml:4:9", "a.yaml:6:12", "a.yaml:6:27"]
+    assert "without | or >" in told[0]
+
+
+def test_a_label_may_be_filled_in() -> None:
+    text = CONFIG.replace("{name: a}", '{name: a, labels: {c: "${cluster.name}"}%s}')
+    assert "not a valid label value" in problems(text % "")[0]
+    asked = ", annotations: {federation.reconciler.dev/substitute: 'true'}"
+    assert problems(text % asked) == []
+    odd = text.replace("${cluster.name}", "of ${cluster.name}")
+    assert "not a valid label value" in problems(odd % asked)[0]
+
+
+def test_capitals_in_the_domain_of_an_annotation_are_as_good_as_others() -> None:
+    assert problems(CONFIG.replace("a}", "a, annotations: {Example.com/a: b}}")) == []
+    assert "not a valid key" in problems(CONFIG.replace("a}", "a, labels: {Example.com/a: b}}"))[0]
+
+
+def test_a_list_without_items_is_told_unless_it_says_so() -> None:
+    head = "apiVersion: v1\nkind: List\n"
+    assert problems(head + "items: []\n") == problems(head + "items:\n") == []
+    assert problems(head + "item: []\n")[0].startswith("a.yaml:1:1: $: a List without items")
+    assert problems(head + "items: {}\n")[0].startswith("a.yaml:3:8: $: a List without items")
+
+
+def test_what_is_merged_is_told_where_it_is_written() -> None:
+    text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n"
+    text += "  metadata: {name: a}\n  data: &d {a: b, p: 1}\n"
+    text += "- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: b}\n"
+    text += "  data: {<<: [{z: y}, *d], q: 2}\n"
+    told = problems(text)
+    places = [one.split(": ")[0] for one in told]
+    assert places == ["a.yaml:7:22", "a.yaml:11:19", "a.yaml:11:31"]
+    assert any('quote it: "y"' in one for one in told)
+
+
+def test_a_map_that_merges_itself_is_no_end_of_work() -> None:
+    text = CONFIG + "data: &a {<<: [*a, *a, *a], b: 1}\n"
+    assert any("levels deep" in one or "undefined alias" in one for one in problems(text))
+
+
+def test_files_that_windows_programs_wrote_may_be_put_together() -> None:
+    one = "\ufeff" + CONFIG
+    both = one + "---\n" + one.replace("name: a", "name: b")
+    read = load([SourceFile("a.yaml", both.replace("\n", "\r\n").encode())])
+    assert [document.key.name for document in read.documents] == ["a", "b"]
+    assert "byte order mark" in problems(CONFIG + one)[0]

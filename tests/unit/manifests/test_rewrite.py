@@ -240,3 +240,27 @@ def test_the_diff_shows_no_line_of_what_is_hidden() -> None:
     hidden = rewrite(SourceFile("a.yaml", text.encode()), lambda body: body["kind"] == "CronJob")
     assert hidden is not None
     assert not hidden.diff
+
+
+OLD_JSON = """\
+{
+  "apiVersion": "policy/v1beta1",
+  "kind": "PodDisruptionBudget",
+  "metadata": {
+    "name": "a"
+  }%s
+}
+"""
+
+
+def test_json_with_a_byte_order_mark_is_rewritten_as_any() -> None:
+    old = "\ufeff" + OLD_JSON % ""
+    assert rewritten(old, "a.json") == old.replace("policy/v1beta1", "policy/v1")
+
+
+def test_what_only_yaml_can_read_is_rewritten_as_yaml_whatever_its_name() -> None:
+    text = (
+        "# By hand.\napiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: a}\n"
+    )
+    assert rewritten(text, "a.json") == text.replace("v1beta1", "v1")
+    assert "laid out" in refused(OLD_JSON % ",", "a.json")

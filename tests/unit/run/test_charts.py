@@ -237,3 +237,51 @@ def test_what_helm_always_says_is_served_is_told_where_it_is_not() -> None:
     (told,) = map(str, found.notices)
     assert "asks at templates/a.yaml:5 whether the cluster serves policy/v1beta1" in told
     assert "aws, gcp do not serve it" in told
+
+
+def test_what_is_wrong_in_a_rendering_names_the_template_and_no_line_of_another_file() -> None:
+    made = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {v: 1.10}}\ndata: {n: x}\n"
+    old = "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: b}\n"
+    files = {"web__templates__a_yaml": made, "web__templates__old_yaml": old}
+    found = rendered(None, web__Chart_yaml=CHART, **files).problems
+    assert {str(problem.position) for problem in found} == {"fleet.yaml:16:1"}
+    hints = {problem.message.split()[2]: problem.hint for problem in found}
+    template = "of what `helm template web` prints (web/templates/a.yaml)"
+    assert hints["n"] == f'quote it: "n"; from line 12 {template}'
+    assert hints["is"] == f"quote it; ConfigMap a, from line 9 {template}"
+    assert hints["policy/v1beta1:"].startswith("change the chart's template; ")
+
+
+def test_values_of_a_chart_that_are_no_yaml_are_told_with_their_line() -> None:
+    files = {"web__values_yaml": "a: 1\nb: [\nc: 2\n", "web__Chart_yaml": CHART}
+    (problem,) = rendered(None, **files).problems
+    assert problem.position.file == "web/values.yaml"
+    assert problem.position.line > 1
+
+
+CRD = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: shops.example.org}
+spec:
+  group: example.org
+  scope: Namespaced
+  names: {plural: shops, kind: Shop}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, properties: {owner: {type: string}}}}
+"""
+
+
+def test_custom_resources_are_checked_as_each_cluster_gets_them() -> None:
+    shop = (
+        "apiVersion: example.org/v1\nkind: Shop\nmetadata: {name: a}\nowner: {{ .Values.owner }}\n"
+    )
+    files = {"web__Chart_yaml": CHART, "web__crds__shops_yaml": CRD, "web__templates__a_yaml": shop}
+    values = "  values: {owner: me}\n  overrides: [{clusters: [gcp], values: {owner: n}}]\n"
+    (problem,) = set(rendered(None, FLEET + values, **files).problems)
+    assert problem.path == "$.owner"
+    assert "(web/templates/a.yaml)" in problem.hint
+    assert rendered(None, FLEET + values.replace(": n", ": her"), **files).problems == ()
