@@ -25,7 +25,14 @@ from reconciler.cluster.curl import (
     Streams,
 )
 from reconciler.cluster.discovery import RESTMapping
-from reconciler.watch.view import EXPIRED, LineSplitter, OutOfStep, View, decode_event
+from reconciler.watch.view import (
+    EXPIRED,
+    ChangedObject,
+    LineSplitter,
+    OutOfStep,
+    View,
+    decode_event,
+)
 
 LARGEST_EVENT = 16 * 1024 * 1024
 """Bytes of one event: some ten times the largest object that etcd takes."""
@@ -101,6 +108,10 @@ class Keeper(Protocol):
     @property
     def changed(self) -> Callable[[str], None]:
         """To be told what changed, for people."""
+        ...
+
+    def changed_a_little(self, what: str) -> None:
+        """The same, of what can wait."""
         ...
 
     def refused(self, cluster: str, name: ListName) -> None:
@@ -297,15 +308,17 @@ class WatchedList:
             if not self._is_mine(mine):
                 raise OutOfStep("it was closed")
             self.heard_at = time.monotonic()
-            changed = None
+            changed: ChangedObject | None = None
             for line in splitter.lines(piece):
-                key = self.view.take(decode_event(line))
+                one = self.view.take(decode_event(line))
                 self._watcher.counts.events += 1
-                changed = key or changed
+                if one and not (changed and changed.is_urgent):
+                    changed = one
             if self._awaited:
                 self._settle()
         if changed is not None:
-            self._watcher.changed(f"{self._member.name}: {changed}")
+            tell = self._watcher.changed if changed.is_urgent else self._watcher.changed_a_little
+            tell(f"{self._member.name}: {changed.key}")
 
     def _ended(self, mine: list[Stream], end: StreamEnd) -> None:
         with self._changed:

@@ -27,6 +27,9 @@ from reconciler.watch.watcher import Watcher
 from tests.controlplane.process import eventually
 
 MAPS = RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True)
+SCALERS = RESTMapping(
+    *("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"), namespaced=True
+)
 CLAIMS = RESTMapping("example.dev/v1", "Claim", "claims", namespaced=True)
 LABEL = "part-of"
 SELECTOR = f"{LABEL}=us"
@@ -131,6 +134,61 @@ def test_a_change_wakes_and_an_own_write_is_waited_for(watched: Watched) -> None
         }
         watched.member().apply(MAPS, key_of(body), body, force=True)
         assert watched.read()[0]["data"] == {"value": f"own-{number}"}
+
+
+def test_words_of_a_status_are_gathered_and_what_decides_is_not(cluster: SimulatedCluster) -> None:
+    watched = Watched(cluster, little=3600.0)
+    scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
+    body = {
+        "apiVersion": SCALERS.api_version,
+        "kind": SCALERS.kind,
+        "metadata": {"name": "shop", "namespace": "default", "labels": {LABEL: "us"}},
+        "spec": {"maxReplicas": 3, "scaleTargetRef": scaled},
+    }
+
+    def say(words: str, active: str) -> None:
+        condition = {"type": "ScalingActive", "status": active, "reason": "R", "message": words}
+        status = {"desiredReplicas": 3, "currentReplicas": 3, "conditions": [condition]}
+        names = {"namespace": "default", "subresource": "status"}
+        cluster.edit(SCALERS.kind, "shop", {"status": status}, **names)
+
+    def is_told_of(words: str) -> bool:
+        return words in str(watched.read(SCALERS)[0].get("status"))
+
+    try:
+        cluster.apply(body, force=True)
+        watched.read(SCALERS)
+        watched.settle()
+        say("first", "True")
+        assert watched.woken.wait(5)
+        eventually(lambda: is_told_of("first"), "it is told of")
+        watched.woken.clear()
+        for number in range(10):
+            say(f"word {number}", "True")
+        eventually(lambda: is_told_of("word 9"), "it is told of")
+        assert not watched.woken.is_set()
+        say("word 9", "False")
+        assert watched.woken.wait(5)
+    finally:
+        watched.watcher.close()
+
+
+def test_what_was_gathered_wakes_in_the_end_unless_a_run_has_seen_it(
+    cluster: SimulatedCluster,
+) -> None:
+    watched = Watched(cluster, little=0.2)
+    try:
+        watched.watcher.changed_a_little("words")
+        assert watched.woken.wait(5)
+        watched.woken.clear()
+        watched.watcher.changed_a_little("words")
+        watched.watcher.begin()
+        later = threading.Event()
+        watched.watcher.streams.soon(later.set, 0.3)
+        assert later.wait(5)
+        assert not watched.woken.is_set()
+    finally:
+        watched.watcher.close()
 
 
 def test_a_deletion_of_our_own_is_never_read_as_not_done(watched: Watched) -> None:
