@@ -27,6 +27,9 @@ SLOW_CLIENT_SECONDS = 10.0
 """For a whole request, header and body, and again for its answer."""
 PIECE_BYTES = 64 * 1024
 HEADER_BYTES = 32 * 1024
+UNREAD_HEADER_BYTES = 256 * 1024
+UNREAD_BODY_BYTES = 2 * hooks.MOST_BYTES
+"""What is taken of a request that was refused before all of it was there."""
 MOST_CONNECTIONS = 128
 """Of one server. Each has a thread and a file, and runs need files of their own."""
 PLACE_SECONDS = 1.0
@@ -203,6 +206,19 @@ class TimedHandler(BaseHTTPRequestHandler):
         self.rfile.close()
         self._timed = _Timed(self.connection, HEADER_BYTES)
         self.rfile = io.BufferedReader(self._timed)
+        self._unread = UNREAD_HEADER_BYTES
+
+    def finish(self) -> None:
+        """Take what is still on its way, and throw it away: to close before would reset the
+        connection, and who is sending would not hear why the request was refused."""
+        if self._unread:
+            self._timed.allow(self._unread)
+            piece = bytearray(PIECE_BYTES)
+            with suppress(OSError):
+                self.connection.shutdown(socket.SHUT_WR)
+                while self._timed.readinto(piece):
+                    pass
+        super().finish()
 
     def parse_request(self) -> bool:
         """Whether there is a request to be answered."""
@@ -211,6 +227,8 @@ class TimedHandler(BaseHTTPRequestHandler):
             # What was read of the header looks whole, and is not.
             self.send_error(431)
             return False
+        if found:
+            self._unread = 0 if self.command in ("GET", "HEAD") else UNREAD_BODY_BYTES
         return found
 
     @property
@@ -278,6 +296,7 @@ class _Handler(TimedHandler):
                 return  # The client hung up.
             delivery.update(piece)
             left -= len(piece)
+        self._unread = 0
         self._say(*self._webhooks.judge(delivery))
 
     def _length(self) -> int | None:
