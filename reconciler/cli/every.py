@@ -12,6 +12,7 @@ import gc
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -150,7 +151,7 @@ def _serve(
         from reconciler.serve.endpoints import serve_endpoints
 
         metrics = LatestMetrics()
-        webhooks = _webhooks(settings, stop, wanted)
+        webhooks = _webhooks(settings, stop, watching.asked if watching else wanted.set)
         figures: list[Metrics] = [metrics, watching] if watching else [metrics]
         served = serve_endpoints(options.listen, journal, figures, webhooks)
         port = stack.enter_context(served)
@@ -179,7 +180,7 @@ def _page(stack: ExitStack, settings: CommandSettings, journal: Journal) -> Live
     return page
 
 
-def _webhooks(settings: CommandSettings, stop: Stop, wanted: threading.Event) -> Webhooks | None:
+def _webhooks(settings: CommandSettings, stop: Stop, ask: Callable[[], None]) -> Webhooks | None:
     """What takes webhooks, where there is a secret. Raises ReconcileError."""
     from reconciler.serve.webhooks import Webhooks
 
@@ -188,7 +189,7 @@ def _webhooks(settings: CommandSettings, stop: Stop, wanted: threading.Event) ->
     def look() -> bool:
         if stop.code in (Exit.TERMINATED, Exit.INTERRUPTED):
             return False
-        wanted.set()
+        ask()
         return True
 
     if options.webhook_secret is None:
