@@ -225,7 +225,10 @@ def _one_run(
     except OSError as error:
         report_failure(ReconcileError(str(error)), settings.console)
         problem = str(error)
-    except Exception as error:  # noqa: BLE001  (the next run may do better; this one is told)
+    except Exception as error:
+        if stop.hides_behind(error):
+            raise KeyboardInterrupt from error
+        # The next run may do better; this one is told.
         report_defect(error, settings.console)
         problem, defect = type(error).__name__, True
     finally:
