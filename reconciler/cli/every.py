@@ -90,9 +90,11 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
                 # A signal raises from here.
                 if wanted.wait(max(began + every * _spread() - time.monotonic(), 0)):
                     settings.console.note("A webhook asked for this run.")
-    except (KeyboardInterrupt, click.Abort):
-        if stop.code is not Exit.TERMINATED:
+    except (KeyboardInterrupt, Exception) as error:
+        if not isinstance(error, KeyboardInterrupt | click.Abort) and not stop.hides_behind(error):
             raise
+        if stop.code is not Exit.TERMINATED:
+            raise KeyboardInterrupt from error
         return Exit.OK if journal.process_health.running_since is None else Exit.TERMINATED
 
 
