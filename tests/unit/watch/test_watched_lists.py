@@ -218,6 +218,45 @@ def test_a_version_that_is_too_old_is_listed_again(watched: Watched) -> None:
     assert watched.read()[0]["data"] == {"value": "2"}
 
 
+def test_a_server_that_forgets_every_version_is_not_asked_again_and_again(
+    watched: Watched,
+) -> None:
+    watched.put("a", "1")
+    watched.cluster.faults.error(410, method="GET", path="watch=1")
+    watched.read()
+    eventually(lambda: watched.watcher.counts.relists.get("expired", 0) > 2, "410 three times")
+    threading.Event().wait(1.0)
+    assert watched.lists() < 20
+    watched.cluster.faults.clear()
+    watched.put("a", "2")
+    watched.settle()
+    assert watched.read() == watched.fresh()
+
+
+def test_a_watch_of_a_custom_resource_that_ends_at_once_is_not_begun_again_and_again(
+    watched: Watched,
+) -> None:
+    watched.cluster.create(_definition({"size": {"type": "string"}}))
+    eventually(lambda: _serves(watched, CLAIMS), "the kind is served")
+    bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "999999"}}}
+    watched.cluster.faults.answer(bookmark, method="GET", path="claims.*watch=1")
+    watched.read(CLAIMS)
+    eventually(lambda: watched.watcher.counts.relists.get("end", 0) > 2, "it ended three times")
+    threading.Event().wait(1.0)
+    assert watched.lists(CLAIMS) < 20
+
+
+def test_a_watch_that_was_refused_for_days_is_tried_again(watched: Watched) -> None:
+    watched.put("a", "1")
+    refusal = watched.cluster.faults.error(500, method="GET", path="watch=1")
+    watched.read()
+    (one,) = [one for member in watched.watcher.members() for one in member.lists()]
+    one._failures = one._cut_short = 5000
+    eventually(lambda: refusal.hits > 0, "it is refused", timeout=60)
+    eventually(lambda: one._failures > 5000, "it is tried again later")
+    assert watched.watcher.streams.broken is None
+
+
 def test_a_watch_that_breaks_goes_on_from_where_it_was(watched: Watched) -> None:
     watched.put("a", "1")
     watched.read()
