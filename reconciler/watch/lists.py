@@ -116,8 +116,8 @@ class Keeper(Protocol):
         """The same, of what can wait."""
         ...
 
-    def refused(self, cluster: str, name: ListName) -> None:
-        """The account may not watch a kind."""
+    def refused(self, cluster: str, name: ListName, *, by_right: bool) -> None:
+        """The account may not watch a kind; not ``by_right``: nobody may."""
         ...
 
     def lost(self, cluster: str) -> None:
@@ -344,7 +344,8 @@ class WatchedList:
             elif end.status in (403, 405):
                 # Rights may be granted later.
                 self.state, self._refused_at = State.REFUSED, time.monotonic()
-                self._watcher.refused(self._member.name, self.name)
+                by_right = end.status == 403
+                self._watcher.refused(self._member.name, self.name, by_right=by_right)
             elif end.status == 404:
                 self._watcher.streams.soon(self._lost, GRACE_SECONDS)
             elif end.status == EXPIRED or isinstance(failure, OutOfStep):

@@ -187,15 +187,15 @@ class Watcher:
 
     # -- for the lists ---------------------------------------------------------------------
 
-    def refused(self, cluster: str, name: ListName) -> None:
-        """The account may not watch a kind: it is listed in each run, as without watches."""
+    def refused(self, cluster: str, name: ListName, *, by_right: bool) -> None:
+        """A kind may not be watched: it is listed in each run, as without watches. ``by_right``: it
+        is the account that may not."""
         if (cluster, name) not in self._refused:
             self._refused.add((cluster, name))
             what = f"{name.resource.plural} ({name.resource.api_version})"
-            self._note(
-                f"{cluster}: this account may not watch {what}; they are listed in each round "
-                "instead. Grant it the verb watch beside list."
-            )
+            who = "this account may not watch" if by_right else "its server lets nobody watch"
+            hint = " Grant it the verb watch beside list." if by_right else ""
+            self._note(f"{cluster}: {who} {what}; they are listed in each round instead.{hint}")
 
     def changed_a_little(self, what: str) -> None:
         """In an object only what no run decides by: such changes are gathered."""

@@ -339,8 +339,16 @@ def test_who_may_not_watch_lists_and_is_told_once(watched: Watched) -> None:
         assert watched.read() == watched.fresh()
         eventually(lambda: bool(watched.said), "it is said")
     assert len(watched.said) == 1
-    assert "configmaps" in watched.said[0]
-    assert "watch" in watched.said[0]
+    assert "this account may not watch configmaps (v1)" in watched.said[0]
+    assert "Grant it the verb watch" in watched.said[0]
+
+
+def test_nobody_is_told_to_grant_what_a_server_has_not(watched: Watched) -> None:
+    watched.cluster.faults.error(405, method="GET", path="/api/v1/configmaps.*watch=1")
+    watched.read()
+    eventually(lambda: bool(watched.said), "it is said")
+    assert "its server lets nobody watch configmaps (v1)" in watched.said[0]
+    assert "Grant" not in watched.said[0]
 
 
 def test_another_credential_or_server_inherits_nothing(watched: Watched) -> None:
