@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -160,7 +160,7 @@ def test_words_of_a_status_are_gathered_and_what_decides_is_not(cluster: Simulat
         watched.read(SCALERS)
         watched.settle()
         say("first", "True")
-        assert watched.woken.wait(5)
+        assert watched.woken.wait(30)
         eventually(lambda: is_told_of("first"), "it is told of")
         watched.woken.clear()
         for number in range(10):
@@ -168,27 +168,30 @@ def test_words_of_a_status_are_gathered_and_what_decides_is_not(cluster: Simulat
         eventually(lambda: is_told_of("word 9"), "it is told of")
         assert not watched.woken.is_set()
         say("word 9", "False")
-        assert watched.woken.wait(5)
+        assert watched.woken.wait(30)
     finally:
         watched.watcher.close()
 
 
 def test_what_was_gathered_wakes_in_the_end_unless_a_run_has_seen_it(
-    cluster: SimulatedCluster,
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched = Watched(cluster, little=0.2)
-    try:
+    later: list[Callable[[], None]] = []
+    monkeypatch.setattr(watched.watcher.streams, "soon", lambda task, _: later.append(task))
+    for _ in range(3):
         watched.watcher.changed_a_little("words")
-        assert watched.woken.wait(5)
-        watched.woken.clear()
-        watched.watcher.changed_a_little("words")
-        watched.watcher.begin()
-        later = threading.Event()
-        watched.watcher.streams.soon(later.set, 0.3)
-        assert later.wait(5)
-        assert not watched.woken.is_set()
-    finally:
-        watched.watcher.close()
+    (tell,) = later
+    tell()
+    assert watched.woken.is_set()
+    watched.woken.clear()
+    watched.watcher.changed_a_little("words")
+    watched.watcher.begin()
+    later.pop()()
+    assert not watched.woken.is_set()
+    watched.watcher.changed_a_little("words")
+    later.pop()()
+    assert watched.woken.is_set()
+    monkeypatch.undo()
 
 
 def test_a_deletion_of_our_own_is_never_read_as_not_done(watched: Watched) -> None:
