@@ -12,6 +12,7 @@ import gc
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -89,9 +90,11 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
                 # A signal raises from here.
                 if wanted.wait(max(began + every * _spread() - time.monotonic(), 0)):
                     settings.console.note("A webhook asked for this run.")
-    except (KeyboardInterrupt, click.Abort):
-        if stop.code is not Exit.TERMINATED:
+    except (KeyboardInterrupt, Exception) as error:
+        if not isinstance(error, KeyboardInterrupt | click.Abort) and not stop.hides_behind(error):
             raise
+        if stop.code is not Exit.TERMINATED:
+            raise KeyboardInterrupt from error
         return Exit.OK if journal.process_health.running_since is None else Exit.TERMINATED
 
 
@@ -150,7 +153,7 @@ def _serve(
         from reconciler.serve.endpoints import serve_endpoints
 
         metrics = LatestMetrics()
-        webhooks = _webhooks(settings, stop, wanted)
+        webhooks = _webhooks(settings, stop, watching.asked if watching else wanted.set)
         figures: list[Metrics] = [metrics, watching] if watching else [metrics]
         served = serve_endpoints(options.listen, journal, figures, webhooks)
         port = stack.enter_context(served)
@@ -179,7 +182,7 @@ def _page(stack: ExitStack, settings: CommandSettings, journal: Journal) -> Live
     return page
 
 
-def _webhooks(settings: CommandSettings, stop: Stop, wanted: threading.Event) -> Webhooks | None:
+def _webhooks(settings: CommandSettings, stop: Stop, ask: Callable[[], None]) -> Webhooks | None:
     """What takes webhooks, where there is a secret. Raises ReconcileError."""
     from reconciler.serve.webhooks import Webhooks
 
@@ -188,7 +191,7 @@ def _webhooks(settings: CommandSettings, stop: Stop, wanted: threading.Event) ->
     def look() -> bool:
         if stop.code in (Exit.TERMINATED, Exit.INTERRUPTED):
             return False
-        wanted.set()
+        ask()
         return True
 
     if options.webhook_secret is None:
@@ -224,7 +227,10 @@ def _one_run(
     except OSError as error:
         report_failure(ReconcileError(str(error)), settings.console)
         problem = str(error)
-    except Exception as error:  # noqa: BLE001  (the next run may do better; this one is told)
+    except Exception as error:
+        if stop.hides_behind(error):
+            raise KeyboardInterrupt from error
+        # The next run may do better; this one is told.
         report_defect(error, settings.console)
         problem, defect = type(error).__name__, True
     finally:

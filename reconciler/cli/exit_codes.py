@@ -21,4 +21,5 @@ class Exit(IntEnum):
     INTERRUPTED = 130
     """Ctrl-C: 128 + SIGINT, as shells have it."""
     TERMINATED = 143
-    """SIGTERM: 128 + SIGTERM. What was in flight is done; the report says what is left."""
+    """SIGTERM: 128 + SIGTERM; SIGHUP as well. What was in flight is done; the report says what is
+    left."""

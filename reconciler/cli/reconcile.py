@@ -164,6 +164,14 @@ def _check_together(options: RunOptions) -> None:
             "--take-over is for one run: leave out --every.",
         ),
         (options.listen and every is None, "--listen goes with --every: one run ends too soon."),
+        (
+            options.no_watch and every is None,
+            "--no-watch goes with --every: one run keeps no watches.",
+        ),
+        (
+            options.resync != RunOptions().resync and (every is None or options.no_watch),
+            "--resync goes with --every, and without --no-watch: it is for what is watched.",
+        ),
         (options.page and every is None, "--page goes with --every: one run ends too soon."),
         (options.page_hosts and not options.page, "--page-host goes with --page."),
         (

@@ -36,7 +36,7 @@ def run_reconcile(settings: CommandSettings) -> Exit:
         except (KeyboardInterrupt, click.Abort):
             if stop.code is not Exit.TERMINATED:
                 raise
-            settings.console.note("SIGTERM was received before anything was written.")
+            settings.console.note(f"{stop.reason} before anything was written.")
             return stop.code
 
 

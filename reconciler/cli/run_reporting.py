@@ -44,6 +44,7 @@ class StopReason(Protocol):
 
     @property
     def reason(self) -> str: ...
+    def hides_behind(self, error: BaseException) -> bool: ...
     def time_left(self) -> float: ...
     def in_order(self) -> object: ...
 
@@ -213,9 +214,10 @@ class ObservedRun:
             # What comes after it is about its printing.
             return over.failures_of_result(self.result)
         if error is not None:
-            stopped = self.stop.reason if self.stop else ""
-            if stopped and isinstance(error, KeyboardInterrupt):
-                return (over.Failure(over.FailureKind.STOPPED, stopped),)
+            stop = self.stop
+            cut = isinstance(error, KeyboardInterrupt) or (stop and stop.hides_behind(error))
+            if stop and stop.reason and cut:
+                return (over.Failure(over.FailureKind.STOPPED, stop.reason),)
             return over.failures_of_error(error)
         return over.failures_of_plan(self.prepared.plan) if self.prepared else ()
 

@@ -1,4 +1,5 @@
-"""What ends a run early, Ctrl-C, SIGTERM or its deadline: at once, or when what is in flight ended.
+"""What ends a run early, Ctrl-C, SIGTERM, SIGHUP or its deadline: at once, or when what is in
+flight ended.
 
 As long as nothing is written there is nothing to finish, and a run that hangs on a dead member must
 not keep a pod from going. While it writes, it stops between objects, gives requests that are on
@@ -28,6 +29,8 @@ from reconciler.cli.settings import CommandSettings
 
 CTRL_C = "Ctrl-C was pressed"
 TERMINATED = "SIGTERM was received"
+HUNG_UP = "SIGHUP was received"
+"""As from a terminal that is closed."""
 DEADLINE_REACHED = "the deadline has passed"
 _FOR_REQUESTS = 0.8
 """The share of the grace period for requests; reporting and giving the lock back have the rest."""
@@ -40,7 +43,8 @@ nobody answers, a program that hangs."""
 
 @contextmanager
 def until_signal(settings: CommandSettings) -> Iterator[Stop]:
-    """The signals of what has nothing to finish; the process ends with 143 after SIGTERM."""
+    """The signals of what has nothing to finish; the process ends with 143 after SIGTERM and
+    SIGHUP."""
     with Stop(settings.console, settings.options.grace) as stop:
         try:
             yield stop
@@ -65,7 +69,7 @@ def limited(
 class Stop:
     """``with Stop(console) as stop:`` - from then on the signals are this object's.
 
-    ``grace`` is in seconds, from SIGTERM to the end of the process.
+    ``grace`` is in seconds, from SIGTERM or SIGHUP to the end of the process.
     """
 
     def __init__(
@@ -84,11 +88,13 @@ class Stop:
         self._terminated_at = inf
         self._last_resort: threading.Timer | None = None
         self._clock: threading.Timer | None = None
-        self._overdue = self._cut = False
+        self._overdue = self._cut = self._raised = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         handlers = {signal.SIGTERM: self._terminate, signal.SIGINT: self._interrupt}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As under nohup.
+            handlers[signal.SIGHUP] = self._terminate
         self._before = {
             number: signal.signal(number, handler) for number, handler in handlers.items()
         }
@@ -114,15 +120,21 @@ class Stop:
     @property
     def code(self) -> Exit | None:
         """The exit code of a run that was stopped; None for one that was not."""
-        if TERMINATED in self._reasons:
+        if self._is_terminated:
             return Exit.TERMINATED
         if CTRL_C in self._reasons:
             return Exit.INTERRUPTED
         return Exit.FAILED if self._reasons else None
 
     def time_left(self) -> float:
-        """Seconds that requests still have; no end before SIGTERM."""
+        """Seconds that requests still have; no end before SIGTERM or SIGHUP."""
         return self._terminated_at + self._grace * _FOR_REQUESTS - time.monotonic()
+
+    def hides_behind(self, error: BaseException) -> bool:
+        """Whether that is what a signal came to that was to end the run: an import that is cut off
+        may fail by something else, in C code above all."""
+        ours = isinstance(error, ReconcileError | click.ClickException | click.Abort)
+        return self._raised and isinstance(error, Exception) and not ours
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless and until there is a reason to stop."""
@@ -132,7 +144,7 @@ class Stop:
     def within(self, seconds: float, *, writes: bool = False) -> Iterator[None]:
         """A run that must end in this time. Raises DeadlinePassed where it could be cut off: as
         long as nothing is written, or what was written (``writes``) can be written again."""
-        self._overdue = self._cut = False
+        self._overdue = self._cut = self._raised = False
         self._clock = threading.Timer(
             seconds + max(OVERTIME_SECONDS, OVERTIME * seconds), self._stop_overdue
         )
@@ -143,8 +155,9 @@ class Stop:
         except (KeyboardInterrupt, Exception) as error:
             ours = isinstance(error, ReconcileError | click.ClickException)
             if self._cut and self._reasons == [DEADLINE_REACHED] and not ours:
-                # An import that is cut off may fail by something else, in C code above all.
                 raise DeadlinePassed(seconds, writes=writes) from None
+            if self.hides_behind(error):
+                raise KeyboardInterrupt from error
             hidden = isinstance(error, RuntimeError) and not isinstance(error, click.Abort)
             if hidden and isinstance(error.__cause__, KeyboardInterrupt):
                 # Python 3.11 makes a RuntimeError of what a signal raises while a class is made, as
@@ -168,14 +181,18 @@ class Stop:
         self._in_order = False
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if TERMINATED in self._reasons:
+        del frame
+        if self._is_terminated:
             return
         self._terminated_at = time.monotonic()
         self._last_resort = threading.Timer(self._grace, self._give_up)
         self._last_resort.daemon = True
         self._last_resort.start()
-        self._stop(TERMINATED)
+        self._stop(HUNG_UP if number == signal.SIGHUP else TERMINATED)
+
+    @property
+    def _is_terminated(self) -> bool:
+        return TERMINATED in self._reasons or HUNG_UP in self._reasons
 
     def _stop_overdue(self) -> None:
         """Only a signal wakes a main thread that waits in the kernel."""
@@ -205,6 +222,7 @@ class Stop:
         self._reasons.append(CTRL_C)
         self._stopped.set()
         if again or not self._in_order:
+            self._raised = True
             raise KeyboardInterrupt
         self._console.note("Finishing what is in flight; Ctrl-C again stops at once.")
 
@@ -212,11 +230,12 @@ class Stop:
         self._reasons.append(reason)
         self._stopped.set()
         if not self._in_order:
+            self._raised = True
             raise KeyboardInterrupt
 
     def _give_up(self) -> None:
         """Somebody still waits for an answer, and whoever sent SIGTERM is about to send SIGKILL."""
-        what = "SIGTERM" if self.code is Exit.TERMINATED else "the deadline"
+        what = self.reason.partition(" ")[0] if self._is_terminated else "the deadline"
         self._console.note(
             f"Error: {self._grace:.0f} s after {what} some requests have no answer; ending "
             "without them. The lock is not released, and expires by itself."

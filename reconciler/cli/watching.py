@@ -71,6 +71,7 @@ class Watching:
         self.quiet_rounds = 0
         self.why = ""
         self._wanted = wanted
+        self._asked = False
         self._plan_only = options.plan_only
         self._console = console
         self._pace = Pace()
@@ -89,11 +90,17 @@ class Watching:
         self.why = what
         self._wanted.set()
 
+    def asked(self) -> None:
+        """Somebody asks for a run."""
+        self._asked = True
+        self._wanted.set()
+
     # -- around a run ----------------------------------------------------------------------
 
     def begin(self, options: RunOptions) -> dict[str, object]:
         """A run begins; the options that it has besides."""
         self._cpu = time.process_time()
+        self._asked = False
         self._last = self._prepared = None
         self._marks = (mark_of_source(options), self._files(options))
         self._trace = self.watcher.begin(self._marks[0])
@@ -174,9 +181,9 @@ class Watching:
     def _woken(self, stop: Stop) -> str:
         stop.wait(max(GATHER_SECONDS, self._pace.wait()))
         why, self.why = self.why, ""
-        if not why:
+        if self._asked:
             self._console.note("A webhook asked for this run.")
-        return why or "a webhook"
+        return why or "somebody asked"
 
     def _next_moment(self, options: RunOptions) -> float:
         """When time alone makes another plan, be it of a run that failed; by ``time.monotonic``. A

@@ -32,6 +32,13 @@ class ObjectStatus(Struct, frozen=True):
     message: str = ""
 
 
+_DECISIVE = (
+    *("phase", "active", "readyReplicas", "desiredNumberScheduled"),
+    *("loadBalancer", "addresses"),
+)
+"""Of a status, beside its conditions and what is made of it here, all that a run asks for."""
+
+
 def object_status(obj: Object | None) -> ObjectStatus:
     """The status of one live object; None stands for an object that is not there."""
     if obj is None:
@@ -71,6 +78,15 @@ def is_unavailable(obj: Object) -> bool:
     if available is not None:
         return available.get("status") == "False"
     return ready_replicas(obj) == 0
+
+
+def decisive_status(obj: Object) -> tuple[object, ...]:
+    """What of an object's status may decide something: two objects that differ in nothing else but
+    the rest of their status are treated alike, and only told of in other words."""
+    status = map_of(obj.get("status"))
+    conditions = {name: one.get("status") for name, one in _conditions(obj).items()}
+    others = tuple(status.get(name) for name in _DECISIVE)
+    return object_status(obj).status, ready_replicas(obj), is_unavailable(obj), conditions, others
 
 
 def stated_replicas(obj: Object) -> int | None:

@@ -267,9 +267,11 @@ def _merge(contents: list[tuple[Path, bytes]], *, origin: str) -> Kubeconfig:
                 raise TypeError
         except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
             # The parser's message quotes the file, and the file holds credentials.
-            raise ClusterUnauthorized(
-                "", f"{origin}: not a kubeconfig ({type(error).__name__})"
-            ) from None
+            mark = getattr(error, "problem_mark", None)
+            where = origin if len(contents) == 1 else str(file)
+            where += f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+            what = "not valid YAML" if isinstance(error, yaml.YAMLError) else "not of its form"
+            raise ClusterUnauthorized("", f"{where}: not a kubeconfig: {what}") from None
     return Kubeconfig(
         merged["contexts"], merged["clusters"], merged["users"], current, origin=origin
     )

@@ -192,7 +192,11 @@ def diff_all(
             with warnings_about(verdict.target.key):
                 answer = _ask(shared, verdict)
             progress(1)
-            return replace(answer, added=verdict.added) if verdict.added else answer
+            return (
+                replace(answer, added=_that_stay(verdict.added, answer))
+                if verdict.added
+                else answer
+            )
 
         doubts = [verdict for verdict in verdicts if isinstance(verdict, _Doubt)]
         answers = iter(in_parallel(ask, doubts, CONCURRENT_CHECKS))
@@ -445,6 +449,18 @@ def _at_a_glance(
         comparison = replace(comparison, question=Question.SAMPLED)
     return _Doubt(
         target, body, live, comparison, record, adopting, definition=definition, added=added
+    )
+
+
+def _that_stay(added: Sequence[Addition], checked: Checked) -> tuple[Addition, ...]:
+    """Those that the apply does not change: who changes what Git says owns it alone then, so it
+    looks like what he added."""
+    fields = checked.change.fields if checked.change else ()
+    changed = [field.path.steps for field in fields]
+    return tuple(
+        one
+        for one in added
+        if not any(one.path.steps[:end] in changed for end in range(1, len(one.path.steps) + 1))
     )
 
 

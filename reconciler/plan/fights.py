@@ -55,6 +55,11 @@ class Fight(Struct, frozen=True):
         """Before that it is not put back again (Unix seconds)."""
         return self.last + self.pause
 
+    def is_over(self, now: float) -> bool:
+        """Whether nobody need think of it any more; where the clock was set back since, nobody can
+        tell when it ends."""
+        return now < self.last or now - self.last > FORGOTTEN_AFTER
+
     @property
     def words(self) -> str:
         """``changed by flux again and again: put back 5 times``."""
@@ -68,7 +73,7 @@ Fights = Mapping[tuple[str, ObjectKey], Fight]
 
 def fights_after(fights: Fights, plan: Plan, now: float) -> Fights:
     """With the repairs of a plan that was just carried out."""
-    found = {key: one for key, one in fights.items() if now - one.last <= FORGOTTEN_AFTER}
+    found = {key: one for key, one in fights.items() if not one.is_over(now)}
     for cluster, change in plan.writes():
         if change.is_repair:
             key = (cluster.name, change.key)
@@ -88,7 +93,7 @@ def fights_after(fights: Fights, plan: Plan, now: float) -> Fights:
 def why_it_waits(fights: Fights, cluster: str, change: Change, now: float) -> str:
     """Why an object is not put back yet; empty: it is."""
     fight = fights.get((cluster, change.key))
-    if fight is None or now >= fight.until or not change.is_repair:
+    if fight is None or fight.is_over(now) or now >= fight.until or not change.is_repair:
         return ""
     return f"waits {duration_words(fight.pause)} from the last time: {fight.words}"
 
@@ -98,7 +103,7 @@ def notices_of_fights(fights: Fights, now: float) -> list[Notice]:
     return [
         notice(NoticeCause.FOUGHT_OVER, subject=f"{cluster}: {key}", what=one.words)
         for (cluster, key), one in sorted(fights.items())
-        if one.is_one and now - one.last <= FORGOTTEN_AFTER
+        if one.is_one and not one.is_over(now)
     ]
 
 

@@ -173,10 +173,14 @@ def render_result(
         lines += _unreachable(plan, style)
         for error in plan.dns_errors:
             lines += style.wrapped("! ", error, 2, ALARM)
-    lines += style.wrapped("", result_line(result), 2, "32;1" if result.ok else ALARM)
+    line = result_line(result)
+    if shows_plan:
+        # The plan has just ended with its own.
+        line = line.removesuffix(summary_line(plan)).strip()
+    lines += style.wrapped("", line, 2, "32;1" if result.ok else ALARM)
     if next_step:
         lines += style.wrapped("", next_step, 2)
-    return text + style.finished(lines)
+    return (text if lines else text.removesuffix("\n")) + style.finished(lines)
 
 
 def _is_worth_telling(plan: Plan) -> bool:

@@ -27,6 +27,9 @@ SLOW_CLIENT_SECONDS = 10.0
 """For a whole request, header and body, and again for its answer."""
 PIECE_BYTES = 64 * 1024
 HEADER_BYTES = 32 * 1024
+UNREAD_HEADER_BYTES = 256 * 1024
+UNREAD_BODY_BYTES = 2 * hooks.MOST_BYTES
+"""What is taken of a request that was refused before all of it was there."""
 MOST_CONNECTIONS = 128
 """Of one server. Each has a thread and a file, and runs need files of their own."""
 PLACE_SECONDS = 1.0
@@ -70,7 +73,7 @@ def serve_endpoints(
     figures = (journal, *metrics, *([webhooks] if webhooks else []))
     handler = partial(_Handler, answers, figures, webhooks)
     try:
-        server = _EndpointServer((host, port), handler)
+        server = ThreadedServer((host, port), handler, MOST_CONNECTIONS)
     except OSError as error:
         raise UsageError(f"--listen {address}: {error.strerror or error}") from error
     thread = threading.Thread(target=server.serve_forever, name="endpoints", daemon=True)
@@ -83,13 +86,23 @@ def serve_endpoints(
 
 
 class ThreadedServer(ThreadingHTTPServer):
-    """A thread for each connection. Without a host it listens everywhere."""
+    """A thread for each connection. Without a host it listens everywhere.
+
+    Whoever comes while ``most`` connections are open takes the place of the one that has been there
+    for the longest: anybody may open thousands, and others are answered all the same.
+    """
 
     daemon_threads = True
     # Of the five that are usual, a burst would have the sixth wait a second for its next try.
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], handler: Callable[..., TimedHandler]) -> None:
+    def __init__(
+        self, address: tuple[str, int], handler: Callable[..., TimedHandler], most: int
+    ) -> None:
+        self._most = most
+        self._open: dict[socket.socket, None] = {}
+        self._kept: set[socket.socket] = set()
+        self._ended = threading.Condition()
         self._everywhere = not address[0] and socket.has_dualstack_ipv6()
         if self._everywhere or ":" in address[0]:
             self.address_family = socket.AF_INET6
@@ -109,23 +122,21 @@ class ThreadedServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no news."""
 
-
-class _EndpointServer(ThreadedServer):
-    """Whoever comes while ``MOST_CONNECTIONS`` are open takes the place of the one that has been
-    there for the longest: anybody may open thousands, and probes are answered all the same."""
-
-    def __init__(self, address: tuple[str, int], handler: Callable[..., TimedHandler]) -> None:
-        self._open: dict[socket.socket, None] = {}
-        self._ended = threading.Condition()
-        super().__init__(address, handler)
+    def keep(self, request: socket.socket) -> None:
+        """Leave a connection its place whoever comes. Of such there must be fewer than ``most``."""
+        with self._ended:
+            if request in self._open:
+                self._kept.add(request)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """In a thread of its own, once there is one for it."""
         with self._ended:
-            if len(self._open) >= MOST_CONNECTIONS:
+            if len(self._open) >= self._most:
+                longest = next((one for one in self._open if one not in self._kept), None)
                 with suppress(OSError):
-                    next(iter(self._open)).shutdown(socket.SHUT_RDWR)
-            if not self._ended.wait_for(lambda: len(self._open) < MOST_CONNECTIONS, PLACE_SECONDS):
+                    if longest is not None:
+                        longest.shutdown(socket.SHUT_RDWR)
+            if not self._ended.wait_for(lambda: len(self._open) < self._most, PLACE_SECONDS):
                 self.shutdown_request(request)
                 return
             self._open[request] = None
@@ -145,6 +156,7 @@ class _EndpointServer(ThreadedServer):
     def _has_ended(self, request: socket.socket) -> None:
         with self._ended:
             self._open.pop(request, None)
+            self._kept.discard(request)
             self._ended.notify_all()
 
 
@@ -194,6 +206,19 @@ class TimedHandler(BaseHTTPRequestHandler):
         self.rfile.close()
         self._timed = _Timed(self.connection, HEADER_BYTES)
         self.rfile = io.BufferedReader(self._timed)
+        self._unread = UNREAD_HEADER_BYTES
+
+    def finish(self) -> None:
+        """Take what is still on its way, and throw it away: to close before would reset the
+        connection, and who is sending would not hear why the request was refused."""
+        if self._unread:
+            self._timed.allow(self._unread)
+            piece = bytearray(PIECE_BYTES)
+            with suppress(OSError):
+                self.connection.shutdown(socket.SHUT_WR)
+                while self._timed.readinto(piece):
+                    pass
+        super().finish()
 
     def parse_request(self) -> bool:
         """Whether there is a request to be answered."""
@@ -202,6 +227,8 @@ class TimedHandler(BaseHTTPRequestHandler):
             # What was read of the header looks whole, and is not.
             self.send_error(431)
             return False
+        if found:
+            self._unread = 0 if self.command in ("GET", "HEAD") else UNREAD_BODY_BYTES
         return found
 
     @property
@@ -269,6 +296,7 @@ class _Handler(TimedHandler):
                 return  # The client hung up.
             delivery.update(piece)
             left -= len(piece)
+        self._unread = 0
         self._say(*self._webhooks.judge(delivery))
 
     def _length(self) -> int | None:

@@ -13,7 +13,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,7 @@ def serve_page(
     listeners = threading.BoundedSemaphore(MOST_LISTENERS)
     handler = partial(_PageHandler, page, journal, frozenset(map(str.lower, hosts)), listeners)
     try:
-        server = _PageServer(place, handler)
+        server = ThreadedServer(place, handler, MOST_CONNECTIONS)
     except OSError as error:
         raise UsageError(f"--page {address}: {error.strerror or error}") from error
     thread = threading.Thread(target=server.serve_forever, name="page-server", daemon=True)
@@ -96,28 +96,6 @@ def _takes_gzip(coding: str) -> bool:
     """Whether one entry of Accept-Encoding says so (RFC 9110, section 12.5.3)."""
     name, weighs, weight = coding.replace(" ", "").lower().partition(";q=")
     return name == "gzip" and (not weighs or weight.strip("0.") != "")
-
-
-class _PageServer(ThreadedServer):
-    """Whoever comes while ``MOST_CONNECTIONS`` are open is hung up on."""
-
-    def __init__(self, address: tuple[str, int], handler: Callable[..., TimedHandler]) -> None:
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
-        super().__init__(address, handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """In a thread of its own, where there is one left."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """The thread of one connection."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
 
 
 class _PageHandler(TimedHandler):
@@ -226,6 +204,8 @@ class _PageHandler(TimedHandler):
             self._say(503, f"{MOST_LISTENERS} browsers listen already", **{"Retry-After": "30"})
             return
         try:
+            if isinstance(self.server, ThreadedServer):
+                self.server.keep(self.connection)
             self._stream()
         except OSError:
             pass  # It went away, or took too long.

@@ -25,7 +25,14 @@ from reconciler.cluster.curl import (
     Streams,
 )
 from reconciler.cluster.discovery import RESTMapping
-from reconciler.watch.view import EXPIRED, LineSplitter, OutOfStep, View, decode_event
+from reconciler.watch.view import (
+    EXPIRED,
+    ChangedObject,
+    LineSplitter,
+    OutOfStep,
+    View,
+    decode_event,
+)
 
 LARGEST_EVENT = 16 * 1024 * 1024
 """Bytes of one event: some ten times the largest object that etcd takes."""
@@ -38,6 +45,8 @@ CATCH_UP_SECONDS = 2.0
 """For so long a list that is about to be up to date is waited for, rather than listed."""
 LONGEST_PAUSE = 30.0
 """Between two tries of a watch that fails."""
+STEADY_SECONDS = 10.0
+"""A watch that ends sooner, though the server answered, is not begun again and again at once."""
 GRACE_SECONDS = 0.3
 """A watch that is back within this time was never away."""
 
@@ -103,8 +112,12 @@ class Keeper(Protocol):
         """To be told what changed, for people."""
         ...
 
-    def refused(self, cluster: str, name: ListName) -> None:
-        """The account may not watch a kind."""
+    def changed_a_little(self, what: str) -> None:
+        """The same, of what can wait."""
+        ...
+
+    def refused(self, cluster: str, name: ListName, *, by_right: bool) -> None:
+        """The account may not watch a kind; not ``by_right``: nobody may."""
         ...
 
     def lost(self, cluster: str) -> None:
@@ -151,8 +164,8 @@ class WatchedList:
         self._watcher = member.watcher
         self._changed = threading.Condition(threading.RLock())
         self._stream: Stream | None = None
-        self._until = 0.0
-        self._failures = 0
+        self._until = self._opened_at = 0.0
+        self._failures = self._cut_short = 0
         self._refused_at = 0.0
         self._awaited: dict[ObjectKey, str] = {}
         self._uncertain = False
@@ -244,7 +257,7 @@ class WatchedList:
         again = self.state is not State.REFUSED or forgiven
         if version and not self._closed and again:
             self.state = State.LISTED
-            self._watcher.streams.soon(self._open)
+            self._watcher.streams.soon(self._open, self._pause)
         self._changed.notify_all()
         return wrong
 
@@ -264,7 +277,8 @@ class WatchedList:
             path = self.name.resource.collection(self.name.namespace) + "?" + urlencode(query)
             limits = Limits(connect=5.0, silence=self._watcher.silence, whole=float(seconds) * 2)
             request = HttpRequest("GET", path, None, {}, limits)
-            self._until = time.monotonic() + seconds
+            self._opened_at = time.monotonic()
+            self._until = self._opened_at + seconds
             splitter = LineSplitter(LARGEST_EVENT)
             # What an earlier stream still has to say is not for this one.
             mine: list[Stream] = []
@@ -297,15 +311,17 @@ class WatchedList:
             if not self._is_mine(mine):
                 raise OutOfStep("it was closed")
             self.heard_at = time.monotonic()
-            changed = None
+            changed: ChangedObject | None = None
             for line in splitter.lines(piece):
-                key = self.view.take(decode_event(line))
+                one = self.view.take(decode_event(line))
                 self._watcher.counts.events += 1
-                changed = key or changed
+                if one and not (changed and changed.is_urgent):
+                    changed = one
             if self._awaited:
                 self._settle()
         if changed is not None:
-            self._watcher.changed(f"{self._member.name}: {changed}")
+            tell = self._watcher.changed if changed.is_urgent else self._watcher.changed_a_little
+            tell(f"{self._member.name}: {changed.key}")
 
     def _ended(self, mine: list[Stream], end: StreamEnd) -> None:
         with self._changed:
@@ -314,34 +330,57 @@ class WatchedList:
             self._stream = None
             self.state = State.DOWN
             failure = end.failure
+            if end.status:
+                lasted = time.monotonic() - self._opened_at
+                steady = lasted >= min(STEADY_SECONDS, self._watcher.silence)
+                self._cut_short = 0 if steady else self._cut_short + 1
             if end.status == 200 and failure is None and time.monotonic() >= self._until - 5:
                 # It was asked for no longer than this.
                 if self.name.is_built_in:
                     self.state = State.LISTED
                     self._watcher.streams.soon(self._open)
                 else:
-                    self.list_in_background("end")
+                    self._list_soon("end")
             elif end.status in (403, 405):
                 # Rights may be granted later.
                 self.state, self._refused_at = State.REFUSED, time.monotonic()
-                self._watcher.refused(self._member.name, self.name)
+                by_right = end.status == 403
+                self._watcher.refused(self._member.name, self.name, by_right=by_right)
             elif end.status == 404:
                 self._watcher.streams.soon(self._lost, GRACE_SECONDS)
             elif end.status == EXPIRED or isinstance(failure, OutOfStep):
                 expired = end.status == EXPIRED or getattr(failure, "code", 0) == EXPIRED
-                self.list_in_background("expired" if expired else "unreadable")
+                self._list_soon("expired" if expired else "unreadable")
             elif end.status == 200 and _was_silent(failure):
-                self.list_in_background("silence")
+                self._list_soon("silence")
             elif end.status == 200 and not self.name.is_built_in:
-                self.list_in_background("end")
+                self._list_soon("end")
             else:
                 self._try_later()
                 self._watcher.streams.soon(self._lost, GRACE_SECONDS)
 
     def _try_later(self) -> None:
         self._failures += 1
-        pause = min(0.05 * 2**self._failures, LONGEST_PAUSE)
+        pause = max(_pause_after(self._failures), self._pause)
         self._watcher.streams.soon(self._open, pause * random.uniform(0.8, 1.2))  # noqa: S311
+
+    @property
+    def _pause(self) -> float:
+        """Seconds until the next try where the server answers, and watches end at once all the
+        same: it may forget every version, or a proxy may end what lasts."""
+        return _pause_after(self._cut_short) if self._cut_short > 2 else 0.0
+
+    def _list_soon(self, reason: str) -> None:
+        if not self._pause:
+            self.list_in_background(reason)
+            return
+
+        def begin() -> None:
+            if self.state is State.DOWN:  # A run may have listed it meanwhile.
+                self.list_in_background(reason)
+
+        self._watcher.streams.soon(begin, self._pause)
+        self._watcher.streams.soon(self._lost, GRACE_SECONDS)
 
     def _lost(self) -> None:
         """Whoever relies on it should look for himself, unless it is back."""
@@ -383,6 +422,11 @@ class WatchedList:
                 self._watcher.counts.missed += len(wrong)
         if wrong:
             self._watcher.changed(f"{self._member.name}: {wrong[0]}")
+
+
+def _pause_after(failures: int) -> float:
+    # A power of a number of days has no place in a float.
+    return min(0.05 * 2.0 ** min(failures, 16), LONGEST_PAUSE)
 
 
 def _was_silent(failure: Exception | None) -> bool:

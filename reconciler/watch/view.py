@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -18,10 +18,12 @@ from reconciler.api.objects import (
     ObjectKey,
     RedactedRepr,
     key_of,
+    map_of,
     maps_of,
     read_in_threads,
     without_spare_room,
 )
+from reconciler.cluster.kstatus import decisive_status
 from reconciler.cluster.responses import fault_of
 
 EXPIRED = 410
@@ -67,6 +69,31 @@ def decode_event(line: bytes) -> WatchEvent:
         return _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise OutOfStep(f"an event that cannot be read: {error}") from None
+
+
+class ChangedObject(NamedTuple):
+    """``is_urgent``: a run may decide otherwise by it. Else no more than words and times of its
+    status are others, as controllers write them again and again."""
+
+    key: ObjectKey
+    is_urgent: bool
+
+
+def _is_urgent(before: Object, after: Object) -> bool:
+    if _without_status(before) != _without_status(after):
+        return True
+    return decisive_status(before) != decisive_status(after)
+
+
+def _without_status(obj: Object) -> Object:
+    """Of ``managedFields``, too, without what was written by way of the status alone."""
+    metadata = map_of(obj.get("metadata"))
+    entries = maps_of(metadata.get("managedFields"))
+    others = {
+        "resourceVersion": None,
+        "managedFields": [one for one in entries if one.get("subresource") != "status"],
+    }
+    return {**obj, "status": None, "metadata": {**metadata, **others}}
 
 
 class View:
@@ -121,7 +148,7 @@ class View:
             self._changed()
         return tuple(wrong)
 
-    def take(self, event: WatchEvent) -> ObjectKey | None:
+    def take(self, event: WatchEvent) -> ChangedObject | None:
         """Take one event over; the object that changed, None where none did.
 
         Raises OutOfStep: then nothing is changed but what events before said.
@@ -142,6 +169,7 @@ class View:
         key = key_of(event.object)
         before = self._objects.get(key)
         self.version = version
+        is_urgent = True
         if event.type is EventType.DELETED:
             if before is None:
                 return None
@@ -152,8 +180,9 @@ class View:
         else:
             self._objects[key] = self._shared(event.object)
             self._keys = None if before is None else self._keys
+            is_urgent = before is None or _is_urgent(before, event.object)
         self._changed()
-        return key
+        return ChangedObject(key, is_urgent)
 
     def _shared(self, obj: Object) -> Object:
         """The object, which nobody has seen yet, with the trees of fields that others have, too:

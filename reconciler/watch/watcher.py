@@ -32,12 +32,15 @@ RESYNC_SECONDS = 600.0
 CONCURRENT_LISTS = 4
 """Of those in the background."""
 TICK_SECONDS = 1.0
+LITTLE_SECONDS = 5.0
+"""For so long changes are gathered that no run decides by: it shows them, and its report."""
 
 
 class Watcher:
     """``changed`` is called, by any thread and many times, with what changed, for people;
     ``note`` once for each kind that may not be watched. Seconds: ``resync`` until a list is listed
-    again in any case, ``silence`` after which a watch that says nothing is not believed."""
+    again in any case, ``silence`` after which a watch that says nothing is not believed, ``little``
+    until ``changed`` is called for what no run decides by."""
 
     def __init__(
         self,
@@ -46,10 +49,13 @@ class Watcher:
         *,
         resync: float = RESYNC_SECONDS,
         silence: float = SILENCE_SECONDS,
+        little: float = LITTLE_SECONDS,
     ) -> None:
         self.changed = changed
         self.resync = resync
         self.silence = silence
+        self._little = little
+        self._gathering: object | None = None
         self.counts = Counts()
         self.streams = Streams()
         self._note = note
@@ -73,6 +79,8 @@ class Watcher:
     def begin(self, source: str = "") -> RunTrace:
         """A run begins; what it asks is traced. ``source`` is the mark of the repository."""
         self._watch_again()
+        # What was gathered is looked at by this run.
+        self._gathering = None
         self._trace = trace = RunTrace()
         self._source = source
         for member in self.members():
@@ -179,15 +187,29 @@ class Watcher:
 
     # -- for the lists ---------------------------------------------------------------------
 
-    def refused(self, cluster: str, name: ListName) -> None:
-        """The account may not watch a kind: it is listed in each run, as without watches."""
+    def refused(self, cluster: str, name: ListName, *, by_right: bool) -> None:
+        """A kind may not be watched: it is listed in each run, as without watches. ``by_right``: it
+        is the account that may not."""
         if (cluster, name) not in self._refused:
             self._refused.add((cluster, name))
             what = f"{name.resource.plural} ({name.resource.api_version})"
-            self._note(
-                f"{cluster}: this account may not watch {what}; they are listed in each round "
-                "instead. Grant it the verb watch beside list."
-            )
+            who = "this account may not watch" if by_right else "its server lets nobody watch"
+            hint = " Grant it the verb watch beside list." if by_right else ""
+            self._note(f"{cluster}: {who} {what}; they are listed in each round instead.{hint}")
+
+    def changed_a_little(self, what: str) -> None:
+        """In an object only what no run decides by: such changes are gathered."""
+        with self._lock:
+            if self._gathering is not None:
+                return
+            self._gathering = mine = object()
+
+        def tell() -> None:
+            if self._gathering is mine:
+                self._gathering = None
+                self.changed(what)
+
+        self.streams.soon(tell, self._little)
 
     def lost(self, cluster: str) -> None:
         """A member could not be watched for a moment."""

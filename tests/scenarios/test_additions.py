@@ -130,6 +130,15 @@ def test_an_addition_is_listed_and_nothing_is_written(
     assert added(shop.plan()) == added(plan)
 
 
+def test_what_git_says_and_somebody_changed_is_drift_and_no_addition(shop: World) -> None:
+    by_hand(shop, "set", "image", "deployment/web", "web=web:by-hand")
+    by_hand(shop, "set", "env", "deployment/web", "DEBUG=1")
+    plan = shop.plan()
+    (change,) = [change for _, change in plan.writes()]
+    assert [field.path.rpartition(".")[2] for field in change.fields] == ["image"]
+    assert [one.path for one in added(plan)] == [HANDS["a variable"][2]]
+
+
 @pytest.mark.parametrize("hand", HANDS.values(), ids=HANDS.keys())
 def test_a_removal_is_planned_and_leaves_what_there_was(
     shop: World, hand: tuple[tuple[str, ...], str, str]

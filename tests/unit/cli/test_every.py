@@ -13,6 +13,11 @@ import pytest
 import urllib3
 
 from kubesim.fleet import Sandbox
+from reconciler.api.options import RunOptions
+from reconciler.cli import every
+from reconciler.cli.console import Console
+from reconciler.cli.exit_codes import Exit
+from reconciler.cli.settings import CommandSettings
 from tests.command import start_command
 from tests.controlplane.process import eventually
 
@@ -162,6 +167,25 @@ def test_sigterm_between_two_runs_leaves_nothing_undone_and_is_0(
     assert service.end() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_cuts_off_its_start_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def cut(*_: object) -> None:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise AttributeError("half a module") from None
+
+    monkeypatch.setattr(every, "_serve", cut)
+    settings = CommandSettings(RunOptions(no_watch=True), Console())
+    if number is signal.SIGTERM:
+        assert every.keep_running(settings, every=60) is Exit.OK
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            every.keep_running(settings, every=60)
+
+
 def test_two_of_them_take_turns(serve: Callable[..., Service], sandbox: Sandbox) -> None:
     namespace = {
         "apiVersion": "v1",
@@ -244,6 +268,9 @@ def test_wrong_combinations_are_usage_errors(reconcile: Callable[..., object]) -
         ("--every", "1m", "--plan", "--detailed-exitcode"),
         ("--every", "0s"),
         ("--every", "1m", "--listen", "nowhere"),
+        ("--no-watch",),
+        ("--resync", "5m"),
+        ("--every", "1m", "--no-watch", "--resync", "5m"),
         ("--page", "8081"),
         ("--every", "1m", "--page", "nowhere"),
         ("--every", "1m", "--page-host", "fleet.example.com"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kubesim.fleet import Sandbox
+from reconciler.api.errors import ReconcileError
 from reconciler.cli.console import Console
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.stop import Stop
@@ -51,11 +52,44 @@ def test_ctrl_c_in_order_waits_and_the_second_does_not(capsys: pytest.CaptureFix
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_before_anything_is_written_both_end_at_once(number: signal.Signals) -> None:
     with Stop(Console()) as stop, pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
-    assert stop.code is (Exit.TERMINATED if number is signal.SIGTERM else Exit.INTERRUPTED)
+    assert stop.code is (Exit.INTERRUPTED if number is signal.SIGINT else Exit.TERMINATED)
+
+
+def test_under_nohup_a_terminal_that_is_closed_ends_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop(Console()) as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.code is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_fails_because_it_was_cut_off_is_no_defect(number: signal.Signals) -> None:
+    def load() -> None:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise AttributeError("half a module") from None
+
+    with Stop(Console()) as stop:
+        with pytest.raises(KeyboardInterrupt), stop.within(60):
+            load()
+        assert stop.hides_behind(AttributeError())
+        assert not stop.hides_behind(ReconcileError("of ours"))
+
+
+def test_what_fails_after_a_signal_that_is_followed_in_order_stays_a_defect() -> None:
+    with Stop(Console()) as stop:
+        stop.in_order()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(AttributeError), stop.within(60):
+            raise AttributeError("a defect")
 
 
 def test_sigterm_in_order_leaves_requests_a_part_of_the_grace_period() -> None:
@@ -143,8 +177,9 @@ def leases(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_sigterm_while_applying_finishes_what_is_in_flight_and_gives_the_lease_back(
-    environment: dict[str, str], folder: Path
+    environment: dict[str, str], folder: Path, number: signal.Signals
 ) -> None:
     with Sandbox(["aws"]) as sandbox:
         aws = sandbox.cluster("aws")
@@ -159,14 +194,14 @@ def test_sigterm_while_applying_finishes_what_is_in_flight_and_gives_the_lease_b
         )
         eventually(lambda: slow.hits >= 8, "the first objects are being written")
         held = leases(sandbox)["federation-shop"]
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
         written = [key for key in aws.objects if key.name.startswith("settings-")]
         assert held
         assert leases(sandbox) == {"federation-shop": ""}
     assert process.returncode == 143, err
     assert 8 <= len(written) < 40
-    assert "SIGTERM was received" in out
+    assert f"{number.name} was received" in out
     assert "Traceback" not in err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,6 +154,23 @@ def test_a_webhook_makes_it_look_at_once(
     assert announce(service) == 202
     eventually(lambda: colour(sandbox) == "white", "it follows Git")
     assert "A webhook asked for this run." in service.text
+
+
+def test_no_webhook_is_named_where_a_change_meets_another_process(
+    serve: Callable[..., Service], sandbox: Sandbox, environment: dict[str, str]
+) -> None:
+    service = serve("--every", "1h")
+    eventually(lambda: colour(sandbox) == COLOUR, "it is created")
+    eventually(lambda: service.runs("ok") >= 2, "it is settled")
+    (lock,) = Path(environment["XDG_STATE_HOME"]).rglob("shop.lock")
+    with lock.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        changed = {"data": {"colour": "red"}}
+        sandbox.cluster("aws").edit("ConfigMap", "settings", changed, namespace="default")
+        eventually(lambda: service.runs("locked") >= 1, "the other one holds the lock")
+    eventually(lambda: colour(sandbox) == COLOUR, "it is repaired")
+    assert service.end() == 0
+    assert "A webhook asked" not in service.text
 
 
 def test_a_cluster_that_is_gone_is_missed_and_one_that_is_back_is_reconciled(

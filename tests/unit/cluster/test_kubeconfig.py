@@ -85,7 +85,9 @@ def test_a_plugin_that_fails_is_no_dead_cluster(tmp_path: Path) -> None:
         ("", "has no context named 'one'; it has: none"),
         (CONFIG.replace("cluster: c, ", "cluster: d, "), "has no cluster named 'd'"),
         (CONFIG.replace("user: u}", "user: v}"), "has no user named 'v'"),
-        ("contexts: {", "not a kubeconfig"),
+        ("contexts: {", "not a kubeconfig: not valid YAML"),
+        ("contexts: []\nusers: ]canary\n", "config:2:8: not a kubeconfig: not valid YAML"),
+        ("users: 5", "config: not a kubeconfig: not of its form"),
         (
             CONFIG.replace("token: canary", "client-certificate: nope, client-key: nope"),
             "cannot be used",

@@ -8,7 +8,13 @@ import pytest
 import yaml
 from hypothesis import given
 
-from reconciler.cluster.kstatus import Status, is_unavailable, object_status, ready_replicas
+from reconciler.cluster.kstatus import (
+    Status,
+    decisive_status,
+    is_unavailable,
+    object_status,
+    ready_replicas,
+)
 from tests.strategies import JSON_VALUES, KINDS_WITH_STATUS
 
 CASES = """
@@ -160,3 +166,4 @@ def test_a_hostile_status_ends_in_some_status(
     assert object_status(obj).status in Status
     assert isinstance(ready_replicas(obj), int)
     assert is_unavailable(obj) in (True, False)
+    assert decisive_status(obj) == decisive_status(obj)

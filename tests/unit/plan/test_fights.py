@@ -96,3 +96,13 @@ def test_what_git_changes_is_no_fight_and_an_old_one_is_over() -> None:
     later = NOW + FORGOTTEN_AFTER + 1
     assert notices_of_fights(fights, later) == []
     assert fights_after(fights, replace(Plan("shop", ())), later) == {}
+
+
+def test_a_clock_that_is_set_back_makes_nothing_wait_for_longer() -> None:
+    fights: Fights = {}
+    for _ in range(5):
+        fights = repaired(fights, NOW)
+    earlier = NOW - 3600
+    assert why_it_waits(fights, "aws", change(Cause.DRIFT), earlier) == ""
+    assert notices_of_fights(fights, earlier) == []
+    assert repaired(fights, earlier)["aws", KEY].repairs == 1

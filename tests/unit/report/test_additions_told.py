@@ -15,6 +15,7 @@ from reconciler.report.json_report import plan_document, report_as_json
 from reconciler.report.markdown import render_plan_markdown
 from reconciler.report.metrics import metrics_of, render_metrics
 from reconciler.report.text import render_plan, render_result
+from reconciler.report.wording import summary_line
 from tests.unit.report.runs import run
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "plan.json").read_text())
@@ -67,6 +68,15 @@ def test_json_has_them_by_object_and_in_the_summary() -> None:
         "time": TIME,
     }
     assert document["clusters"][1]["additions"] == []
+
+
+def test_the_same_line_is_not_written_twice() -> None:
+    text = render_result(RunResult(PLAN))
+    assert text == render_plan(PLAN)
+    assert text.endswith(f"{summary_line(PLAN)}\n")
+    stopped = render_result(RunResult(PLAN, stopped="SIGTERM was received"))
+    assert stopped.count(summary_line(PLAN)) == 1
+    assert stopped.endswith("Stopped: SIGTERM was received\nNothing was written.\n")
 
 
 def test_markdown_and_html_list_them_and_let_nothing_act() -> None:

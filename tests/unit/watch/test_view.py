@@ -121,6 +121,56 @@ def test_trees_of_fields_that_objects_have_alike_are_held_once(
     assert len(view._trees) <= 3
 
 
+def running(ready: int, version: int, *, words: str = "", **metadata: Any) -> Object:
+    """A Deployment, as its controller writes its status."""
+    condition = {"type": "Available", "status": "True" if ready else "False", "message": words}
+    by_controller = {"manager": "controller", "subresource": "status", "time": str(version)}
+    found = named(
+        "shop",
+        version,
+        apiVersion="apps/v1",
+        kind="Deployment",
+        spec={"replicas": 3},
+        status={
+            **{"replicas": 3, "updatedReplicas": 3, "availableReplicas": ready},
+            "conditions": [condition],
+        },
+    )
+    found["metadata"] |= {"managedFields": [{"manager": "us"}, by_controller], **metadata}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("after", "is_urgent"),
+    [
+        (running(3, 6), False),
+        (running(3, 6, words="all is well"), False),
+        (running(2, 6), True),
+        (running(0, 6), True),
+        (running(3, 6, labels={"a": "b"}), True),
+        (running(3, 6, managedFields=[{"manager": "them"}]), True),
+        (running(3, 6, managedFields=[]), True),
+        (running(3, 6, deletionTimestamp="2026-01-01T00:00:00Z"), True),
+        (running(3, 6) | {"spec": {"replicas": 4}}, True),
+        (running(3, 6) | {"status": None}, True),
+    ],
+)
+def test_words_and_times_of_a_status_can_wait(after: Object, is_urgent: bool) -> None:
+    view = View()
+    view.list_again([running(3, 5)], "5")
+    changed = view.take(decode_event(event("MODIFIED", after)))
+    assert changed == (key_of(after), is_urgent)
+    assert view.objects == [after]
+
+
+@pytest.mark.parametrize("type_", ["ADDED", "DELETED"])
+def test_what_comes_or_goes_cannot_wait(type_: str) -> None:
+    view = View()
+    view.list_again([running(3, 5)] if type_ == "DELETED" else [], "5")
+    changed = view.take(decode_event(event(type_, running(3, 6))))
+    assert changed == (key_of(running(3, 6)), True)
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [

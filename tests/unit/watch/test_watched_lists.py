@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +27,9 @@ from reconciler.watch.watcher import Watcher
 from tests.controlplane.process import eventually
 
 MAPS = RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True)
+SCALERS = RESTMapping(
+    *("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"), namespaced=True
+)
 CLAIMS = RESTMapping("example.dev/v1", "Claim", "claims", namespaced=True)
 LABEL = "part-of"
 SELECTOR = f"{LABEL}=us"
@@ -133,6 +136,64 @@ def test_a_change_wakes_and_an_own_write_is_waited_for(watched: Watched) -> None
         assert watched.read()[0]["data"] == {"value": f"own-{number}"}
 
 
+def test_words_of_a_status_are_gathered_and_what_decides_is_not(cluster: SimulatedCluster) -> None:
+    watched = Watched(cluster, little=3600.0)
+    scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
+    body = {
+        "apiVersion": SCALERS.api_version,
+        "kind": SCALERS.kind,
+        "metadata": {"name": "shop", "namespace": "default", "labels": {LABEL: "us"}},
+        "spec": {"maxReplicas": 3, "scaleTargetRef": scaled},
+    }
+
+    def say(words: str, active: str) -> None:
+        condition = {"type": "ScalingActive", "status": active, "reason": "R", "message": words}
+        status = {"desiredReplicas": 3, "currentReplicas": 3, "conditions": [condition]}
+        names = {"namespace": "default", "subresource": "status"}
+        cluster.edit(SCALERS.kind, "shop", {"status": status}, **names)
+
+    def is_told_of(words: str) -> bool:
+        return words in str(watched.read(SCALERS)[0].get("status"))
+
+    try:
+        cluster.apply(body, force=True)
+        watched.read(SCALERS)
+        watched.settle()
+        say("first", "True")
+        assert watched.woken.wait(30)
+        eventually(lambda: is_told_of("first"), "it is told of")
+        watched.woken.clear()
+        for number in range(10):
+            say(f"word {number}", "True")
+        eventually(lambda: is_told_of("word 9"), "it is told of")
+        assert not watched.woken.is_set()
+        say("word 9", "False")
+        assert watched.woken.wait(30)
+    finally:
+        watched.watcher.close()
+
+
+def test_what_was_gathered_wakes_in_the_end_unless_a_run_has_seen_it(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later: list[Callable[[], None]] = []
+    monkeypatch.setattr(watched.watcher.streams, "soon", lambda task, _: later.append(task))
+    for _ in range(3):
+        watched.watcher.changed_a_little("words")
+    (tell,) = later
+    tell()
+    assert watched.woken.is_set()
+    watched.woken.clear()
+    watched.watcher.changed_a_little("words")
+    watched.watcher.begin()
+    later.pop()()
+    assert not watched.woken.is_set()
+    watched.watcher.changed_a_little("words")
+    later.pop()()
+    assert watched.woken.is_set()
+    monkeypatch.undo()
+
+
 def test_a_deletion_of_our_own_is_never_read_as_not_done(watched: Watched) -> None:
     for number in range(10):
         watched.put("a", str(number))
@@ -158,6 +219,45 @@ def test_a_version_that_is_too_old_is_listed_again(watched: Watched) -> None:
     watched.settle()
     assert watched.read() == watched.fresh()
     assert watched.read()[0]["data"] == {"value": "2"}
+
+
+def test_a_server_that_forgets_every_version_is_not_asked_again_and_again(
+    watched: Watched,
+) -> None:
+    watched.put("a", "1")
+    watched.cluster.faults.error(410, method="GET", path="watch=1")
+    watched.read()
+    eventually(lambda: watched.watcher.counts.relists.get("expired", 0) > 2, "410 three times")
+    threading.Event().wait(1.0)
+    assert watched.lists() < 20
+    watched.cluster.faults.clear()
+    watched.put("a", "2")
+    watched.settle()
+    assert watched.read() == watched.fresh()
+
+
+def test_a_watch_of_a_custom_resource_that_ends_at_once_is_not_begun_again_and_again(
+    watched: Watched,
+) -> None:
+    watched.cluster.create(_definition({"size": {"type": "string"}}))
+    eventually(lambda: _serves(watched, CLAIMS), "the kind is served")
+    bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "999999"}}}
+    watched.cluster.faults.answer(bookmark, method="GET", path="claims.*watch=1")
+    watched.read(CLAIMS)
+    eventually(lambda: watched.watcher.counts.relists.get("end", 0) > 2, "it ended three times")
+    threading.Event().wait(1.0)
+    assert watched.lists(CLAIMS) < 20
+
+
+def test_a_watch_that_was_refused_for_days_is_tried_again(watched: Watched) -> None:
+    watched.put("a", "1")
+    refusal = watched.cluster.faults.error(500, method="GET", path="watch=1")
+    watched.read()
+    (one,) = [one for member in watched.watcher.members() for one in member.lists()]
+    one._failures = one._cut_short = 5000
+    eventually(lambda: refusal.hits > 0, "it is refused", timeout=60)
+    eventually(lambda: one._failures > 5000, "it is tried again later")
+    assert watched.watcher.streams.broken is None
 
 
 def test_a_watch_that_breaks_goes_on_from_where_it_was(watched: Watched) -> None:
@@ -242,8 +342,16 @@ def test_who_may_not_watch_lists_and_is_told_once(watched: Watched) -> None:
         assert watched.read() == watched.fresh()
         eventually(lambda: bool(watched.said), "it is said")
     assert len(watched.said) == 1
-    assert "configmaps" in watched.said[0]
-    assert "watch" in watched.said[0]
+    assert "this account may not watch configmaps (v1)" in watched.said[0]
+    assert "Grant it the verb watch" in watched.said[0]
+
+
+def test_nobody_is_told_to_grant_what_a_server_has_not(watched: Watched) -> None:
+    watched.cluster.faults.error(405, method="GET", path="/api/v1/configmaps.*watch=1")
+    watched.read()
+    eventually(lambda: bool(watched.said), "it is said")
+    assert "its server lets nobody watch configmaps (v1)" in watched.said[0]
+    assert "Grant" not in watched.said[0]
 
 
 def test_another_credential_or_server_inherits_nothing(watched: Watched) -> None:
