@@ -11,6 +11,7 @@ import pytest
 from reconciler.api.errors import BadInput
 from reconciler.api.options import RunOptions
 from reconciler.run import repository
+from tests.definitions import definition_text
 
 FLEET = """\
 apiVersion: federation.reconciler.dev/v1alpha1
@@ -399,24 +400,11 @@ def test_a_file_that_is_passed_over_by_its_suffix_is_told(tmp_path: Path) -> Non
     assert warnings == ["b.YAML:1: not read: names of manifests end in .yaml, .yml, .json"]
 
 
-CUSTOM = """\
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {plural: widgets, kind: Widget}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, properties: {size: {type: integer}}}}
----
+CUSTOM = f"""\
+---{definition_text("Widget", schema="properties: {size: {type: integer}}")}---
 apiVersion: example.com/v1
 kind: Widget
-metadata: {name: one, namespace: shop}
+metadata: {{name: one, namespace: shop}}
 size: "2"
 """
 
@@ -439,5 +427,5 @@ def test_all_that_is_wrong_is_told_at_once_whatever_finds_it(tmp_path: Path) -> 
         ("label.yaml", 3),
         ("override.yaml", 6),
         ("placement.yaml", 6),
-        ("widget.yaml", 18),
+        ("widget.yaml", 7),
     }

@@ -14,6 +14,7 @@ from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import Cluster
 from reconciler.manifests.load import load
 from reconciler.run.charts import ClusterVersions, RenderedCharts, Versions, render_charts
+from tests.definitions import definition_text
 from tests.unit.git.programs import HELM, built
 
 # The first run on a machine builds helm.
@@ -259,20 +260,7 @@ def test_values_of_a_chart_that_are_no_yaml_are_told_with_their_line() -> None:
     assert problem.position.line > 1
 
 
-CRD = """\
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: shops.example.org}
-spec:
-  group: example.org
-  scope: Namespaced
-  names: {plural: shops, kind: Shop}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, properties: {owner: {type: string}}}}
-"""
+CRD = definition_text("Shop", "example.org", schema="properties: {owner: {type: string}}")
 
 
 def test_custom_resources_are_checked_as_each_cluster_gets_them() -> None:
