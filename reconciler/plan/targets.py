@@ -127,6 +127,7 @@ class Requests:
         data = request_bytes(target.body)
         if self._space is not None and self._space > len(data):
             self._space -= len(data)
+            data = without_spare_room(data)
             # With the target, or another one could get its number.
-            self._known[id(target)] = (target, without_spare_room(data))
+            self._known[id(target)] = (target, data)
         return data
