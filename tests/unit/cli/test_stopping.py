@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ kind: ConfigMap
 metadata: {name: settings-%d, namespace: default}
 """
 WRITES = "^(?!.*dryRun).*/configmaps/settings-"
+
+
+@pytest.fixture(autouse=True)
+def not_as_under_nohup() -> Iterator[None]:
+    """Who starts the tests may have it so that SIGHUP is ignored, which is inherited."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def test_ctrl_c_in_order_waits_and_the_second_does_not(capsys: pytest.CaptureFixture[str]) -> None:
