@@ -28,8 +28,9 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.kstatus import Status, has_finished, object_status
 from reconciler.cluster.parallel import in_parallel
-from reconciler.federation.references import ACCOUNT, CONFIG_MAP, SECRET, named_in
+from reconciler.federation.references import ACCOUNT, CONFIG_MAP, SECRET, Named, named_in
 from reconciler.plan.model import Change
+from reconciler.plan.requests import ApplyTarget
 
 USED_BY_PODS = (CONFIG_MAP, SECRET, ACCOUNT)
 _PODS = RESTMapping("v1", "Pod", "pods", namespaced=True)
@@ -53,14 +54,14 @@ _RUNS_PODS = frozenset(
 
 
 class Users(RedactedRepr, frozen=True):
-    """What is ours in one member: ``live`` objects, those that Git ``wanted``, as it has them, and
+    """What is ours in one member: ``live`` objects, the targets of those that are ``wanted``, and
     the keys of those that this plan prunes.
 
     Objects are asked for one after the other, and none is held: there may be a hundred thousand.
     """
 
     live: Mapping[ObjectKey, Object]
-    wanted: Mapping[ObjectKey, Object]
+    wanted: Mapping[ObjectKey, ApplyTarget]
     going: Collection[ObjectKey]
 
 
@@ -106,9 +107,13 @@ def _left_by_this_run(
         live = users.live[key]
         if has_finished(live):
             continue
-        for named in named_in(live.get("spec")) - named_in(users.wanted[key].get("spec")):
+        for named in named_in(live.get("spec")) - _named_in_git(users, key):
             found.setdefault(named, []).append(str(key))
     return found
+
+
+def _named_in_git(users: Users, key: ObjectKey) -> Named:
+    return named_in(users.wanted[key].body.get("spec"))
 
 
 def _named_by_kept(
@@ -165,7 +170,7 @@ def _named_by_old_revisions(
         key = key_of(top)
         if key in users.going or (key not in users.live and not _is_job(obj)):
             continue
-        git = named_in(users.wanted[key].get("spec")) if key in users.wanted else frozenset()
+        git = _named_in_git(users, key) if key in users.wanted else frozenset()
         for named in obj[_NAMED] - git:
             found.setdefault(named, []).append(str(key_of(obj)))
     return found, ""

@@ -44,7 +44,7 @@ from reconciler.plan.model import (
 )
 from reconciler.plan.prune import NAMESPACE, DeletionRules
 from reconciler.plan.redact import additions_without_values, without_values
-from reconciler.plan.requests import ApplyTarget, Bodies, target_of
+from reconciler.plan.requests import ApplyTarget, target_of
 from reconciler.plan.settled import KnownTargets, SettledObjects
 from reconciler.plan.targets import Targets, TargetsOfRun
 from reconciler.render.render import DesiredObject
@@ -531,11 +531,7 @@ def _unless_in_use(
     prunes = [change for change in changes if change.action is Action.PRUNE]
     if not prunes:
         return list(changes)
-    users = in_use.Users(
-        live,
-        Bodies(targets),
-        {change.key for change in prunes},
-    )
+    users = in_use.Users(live, targets, {change.key for change in prunes})
     held = in_use.waiting(member, prunes, users)
     return [
         replace(c, action=Action.WAITING, reasons=(*c.reasons, remark(f"it stays {held[c.key]}")))

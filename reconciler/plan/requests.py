@@ -74,25 +74,6 @@ class ApplyTarget(RedactedRepr, frozen=True, gc=False):
         return with_membership(body, self.key, self.applyset)
 
 
-class Bodies(Mapping[ObjectKey, Object]):
-    """What is applied of each target, made when it is asked for."""
-
-    def __init__(self, targets: Mapping[ObjectKey, ApplyTarget]) -> None:
-        self._targets = targets
-
-    def __getitem__(self, key: ObjectKey) -> Object:
-        return self._targets[key].body
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._targets
-
-    def __iter__(self) -> Iterator[ObjectKey]:
-        return iter(self._targets)
-
-    def __len__(self) -> int:
-        return len(self._targets)
-
-
 def target_of(
     desired: DesiredObject,
     discovery: Discovery,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from reconciler.api.errors import BadInput
+from reconciler.cluster.parallel import in_parallel
+from reconciler.plan import desired
 from reconciler.plan.model import Action
 from tests.controlplane.process import eventually
 from tests.definitions import definition_text
@@ -32,6 +37,25 @@ def test_a_run_without_changes_costs_one_list_per_kind_and_one_for_the_inventory
     prepared = world.prepare()
     assert not prepared.plan.has_changes
     assert {work.member.requests for work in prepared.works} == {1 + 4}
+
+
+def test_of_many_objects_few_are_held_until_a_server_has_been_asked(
+    simulated_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the plan is the same however few."""
+    world, together = simulated_world, []
+    world.write("shop.yaml", SHOP)
+    at_once = world.plan()
+
+    def counted(ask: Any, doubts: Sequence[Any], most: int) -> Any:
+        together.append(len(doubts))
+        return in_parallel(ask, doubts, most)
+
+    monkeypatch.setattr(desired, "in_parallel", counted)
+    monkeypatch.setattr(desired, "LOOKED_AT_TOGETHER", 2)
+    assert world.plan() == at_once
+    assert sum(together) > 2
+    assert max(together) <= 2
 
 
 DRIFTS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -46,6 +46,16 @@ class MadeWhenAsked(Mapping[ObjectKey, Object]):
         return len(self._objects)
 
 
+class WantedObject(NamedTuple):
+    """Stands for a target."""
+
+    manifest: Object
+
+    @property
+    def body(self) -> Object:
+        return CountedObject(self.manifest)
+
+
 class Namespace:
     """Stands for a member: what a LIST of a kind gives."""
 
@@ -81,16 +91,18 @@ def owned_by(owner: Object, obj: Object, **other: str) -> Object:
     return {**obj, "metadata": {**obj["metadata"], "ownerReferences": [reference]}}
 
 
-def told(member: Namespace, live: MadeWhenAsked, wanted: MadeWhenAsked) -> dict[ObjectKey, str]:
-    return waiting(member, [PRUNE], Users(live, wanted, {OLD}))  # type: ignore[arg-type]
+def told(member: Namespace, live: MadeWhenAsked, *wanted: Object) -> dict[ObjectKey, str]:
+    targets = {key_of(obj): WantedObject(obj) for obj in wanted}
+    users = Users(live, targets, {OLD})  # type: ignore[arg-type]
+    return waiting(member, [PRUNE], users)  # type: ignore[arg-type]
 
 
 def test_of_many_objects_few_are_held_at_a_time() -> None:
     some = [running(f"web-{number}", "settings-2") for number in range(300)]
     pods = [owned_by(one, named("Pod", f"{one['metadata']['name']}-x")) for one in some]
     CountedObject.most = 0
-    live, wanted = MadeWhenAsked(*some, named("ConfigMap", OLD.name)), MadeWhenAsked(*some)
-    assert told(Namespace(pods=pods), live, wanted) == {}
+    live = MadeWhenAsked(*some, named("ConfigMap", OLD.name))
+    assert told(Namespace(pods=pods), live, *some) == {}
     assert 0 < CountedObject.most < 8
 
 
@@ -110,6 +122,6 @@ def test_pods_are_of_the_workload_that_their_owners_are_of(
     replicas = owned_by(web, named("ReplicaSet", "web-1", spec={"replicas": 0}), **other)
     volumes = {"volumes": [{"configMap": {"name": OLD.name}}]}
     pod = owned_by(replicas, named("Pod", "web-1-x", spec=volumes, status={"phase": "Running"}))
-    live, wanted = MadeWhenAsked(web, named("ConfigMap", OLD.name)), MadeWhenAsked(web)
-    found = told(Namespace(pods=[pod], replicasets=[replicas]), live, wanted)
+    live = MadeWhenAsked(web, named("ConfigMap", OLD.name))
+    found = told(Namespace(pods=[pod], replicasets=[replicas]), live, web)
     assert (found == {OLD: "while it is still named by Pod shop/web-1-x"}) is waits
